@@ -1,0 +1,172 @@
+"""Ports: what the engine and the steps need from the outside, named for the need.
+
+Adapters live in ``durable/`` (Cloudflare), ``local/`` and ``tests/`` (CPython). One conformance suite per
+port runs over every adapter. Nothing here imports an adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import LiteralString, Protocol
+
+import msgspec
+
+#: What a Durable Object's SQLite stores faithfully (platform.md §1.2). ``bool`` and integers beyond 2**53 are refused.
+SqlValue = str | int | float | bytes | None
+SqlRow = tuple[SqlValue, ...]
+
+
+class Clock(Protocol):
+    """The wall clock. Deployed Workers freeze it during CPU work; only I/O advances it (platform.md §1.6)."""
+
+    def now_ms(self) -> int:
+        """Return the Unix time in milliseconds."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness that may differ between two runs of the same code."""
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        ...
+
+    def random_bytes(self, size: int) -> bytes:
+        """Return ``size`` unpredictable bytes."""
+        ...
+
+
+class Sql(Protocol):
+    """The object's own SQLite: synchronous, and atomic between two awaits (platform.md §1.3)."""
+
+    @property
+    def rows_written(self) -> int:
+        """Rows written through this handle so far, as the platform bills them."""
+        ...
+
+    def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
+        """Run one constant statement and drain its cursor.
+
+        Raises:
+            StorageValueError: a parameter would not be stored faithfully.
+        """
+        ...
+
+    def transaction(self, body: Callable[[], None]) -> None:
+        """Run ``body``; undo its writes if it raises."""
+        ...
+
+
+class Alarm(Protocol):
+    """The object's single wake-up call."""
+
+    def set(self, at_ms: int) -> None:
+        """Arm the alarm, replacing an earlier setting, in the transaction of the writes around it."""
+        ...
+
+    def clear(self) -> None:
+        """Disarm the alarm."""
+        ...
+
+
+class BlobInfo(msgspec.Struct, frozen=True):
+    """Size and version of a stored object."""
+
+    size: int
+    etag: str
+
+
+class Blobs(Protocol):
+    """Object storage: R2 when deployed and in the local runtime, a folder in pure tests."""
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """Return the object's size in bytes and its version, or None when there is no such object."""
+        ...
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes | None:
+        """Return the bytes of ``[offset, offset + length)``, shorter at the object's end, or None when absent."""
+        ...
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Store ``data`` under ``key``, replacing what was there."""
+        ...
+
+    async def delete(self, *keys: str) -> None:
+        """Remove the objects; absent ones are no error."""
+        ...
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> list[str]:
+        """Return up to ``limit`` keys that start with ``prefix`` and sort after ``after``, in order."""
+        ...
+
+
+class HttpResponse(msgspec.Struct, frozen=True):
+    """An HTTP answer read whole; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http(Protocol):
+    """Outgoing HTTP."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_ms: int = 30_000,
+        max_body_bytes: int = 16_000_000,
+    ) -> HttpResponse:
+        """Send a request and read the answer, whatever its status.
+
+        Raises:
+            HttpError: no answer arrived (code ``http_unreachable``, ``http_timeout``), or its body is larger
+                than ``max_body_bytes`` (code ``http_body_too_large``).
+        """
+        ...
+
+
+#: A database row, read by column name or by position.
+class Record(Protocol):
+    """One row of a query's result, asyncpg's vocabulary."""
+
+    def __getitem__(self, key: str | int) -> object:
+        """Return the value of a column by name or position."""
+        ...
+
+    def keys(self) -> Sequence[str]:
+        """Return the column names in order."""
+        ...
+
+
+class Connection(Protocol):
+    """Queries on one connection; ``$1`` parameters."""
+
+    async def fetch(self, query: LiteralString, *args: object) -> list[Record]:
+        """Return every row."""
+        ...
+
+    async def fetchrow(self, query: LiteralString, *args: object) -> Record | None:
+        """Return the first row, or None."""
+        ...
+
+    async def execute(self, query: LiteralString, *args: object) -> str:
+        """Run a statement; return the command tag, such as ``UPDATE 3``."""
+        ...
+
+
+class Database(Connection, Protocol):
+    """Postgres. Connects on first use; one connection, whose operations never overlap."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction: commits at the end of the block, rolls back when the block raises."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection, if one was opened. The next use opens another."""
+        ...
