@@ -1,0 +1,1 @@
+"""The local runtime: the deployed Python in the real workerd, with Postgres and embeddings beside it."""
