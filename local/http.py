@@ -1,0 +1,76 @@
+"""The ``Http`` port on CPython, over httpx."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import httpx
+
+from orchestrator.errors import HttpError
+from orchestrator.ports import HttpResponse
+
+
+class HttpxHttp:
+    """Outgoing HTTP with kept-alive connections, implementing :class:`orchestrator.ports.Http`.
+
+    Use it within one event loop, and close it there: ``async with HttpxHttp() as http``. Redirects are answers like any
+    other, and the environment's proxies and certificates are not looked at.
+    """
+
+    def __init__(self) -> None:
+        # One deadline for the whole exchange replaces httpx's own, which restart with every chunk.
+        self._client = httpx.AsyncClient(timeout=None, follow_redirects=False, trust_env=False)  # noqa: S113
+
+    async def __aenter__(self) -> HttpxHttp:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_ms: int = 30_000,
+        max_body_bytes: int = 16_000_000,
+    ) -> HttpResponse:
+        """See :class:`orchestrator.ports.Http`."""
+        where = f"{method} {_origin(url)}"
+        try:
+            async with (
+                asyncio.timeout(timeout_ms / 1000),
+                self._client.stream(method, url, headers=dict(headers or {}), content=body) as response,
+            ):
+                received = bytearray()
+                async for chunk in response.aiter_bytes():
+                    received += chunk
+                    if len(received) > max_body_bytes:
+                        raise HttpError(
+                            f"{where}: the answer is larger than {max_body_bytes} bytes", code="http_body_too_large"
+                        )
+                return HttpResponse(response.status_code, dict(response.headers), bytes(received))
+        except TimeoutError as error:
+            raise HttpError(f"{where}: no complete answer within {timeout_ms} ms", code="http_timeout") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise HttpError(f"{where}: {type(error).__name__}") from error
+
+
+def _origin(url: str) -> str:
+    """Name the server without the path and query, which may hold a signature."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname}"
+    except ValueError:
+        return "an invalid address"

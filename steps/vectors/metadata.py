@@ -1,0 +1,30 @@
+"""Metadata keys that stores need for themselves (W-13).
+
+Turbopuffer keeps metadata beside the row's own ``id``, ``vector`` and ``text``; Pinecone keeps ``text`` among it; both
+refuse names that begin with ``$``. The same renaming is used by every store, so readers find the same keys anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from steps.vectors import MetadataValue
+
+#: Renamed by putting ``_`` before them, as often as it takes to find a free name.
+RESERVED_KEYS = frozenset({"id", "vector", "text"})
+
+
+def stored_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
+    """Return the metadata as it is stored: ``id`` becomes ``_id``, ``vector`` ``_vector``, ``text`` ``_text``."""
+    stored = {key: value for key, value in metadata.items() if not _reserved(key)}
+    for key, value in metadata.items():
+        if _reserved(key):
+            name = f"_{key}"
+            while name in stored:
+                name = f"_{name}"
+            stored[name] = value
+    return stored
+
+
+def _reserved(key: str) -> bool:
+    return key in RESERVED_KEYS or key.startswith("$")

@@ -1,0 +1,94 @@
+"""Pinecone (domain.md §3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from orchestrator.ports import Http
+from steps.json_api import JsonApi
+from steps.vectors import Match, MetadataValue, VectorRow
+from steps.vectors.metadata import stored_metadata
+
+API_VERSION = "2025-01"
+
+
+class _Done(msgspec.Struct, frozen=True):
+    pass
+
+
+class _Scored(msgspec.Struct, frozen=True):
+    id: str
+    score: float = 0.0
+    metadata: dict[str, MetadataValue] | None = None
+
+
+class _Found(msgspec.Struct, frozen=True):
+    matches: list[_Scored] = []
+
+
+class PineconeStore:
+    """One namespace of a Pinecone index, implementing :class:`steps.vectors.VectorStore`.
+
+    Pinecone keeps every number as a float, never says how many rows a delete took, and shows writes to queries a moment
+    later. Scores are cosine similarities if the index was made with that metric, as the platform's are.
+
+    Args:
+        http: the way out.
+        api_key: the project's key.
+        namespace: from :func:`steps.vectors.config.pinecone_namespace_name`.
+        base_url: the index's address, from :func:`steps.vectors.config.pinecone_base_url`.
+    """
+
+    def __init__(self, http: Http, *, api_key: str, namespace: str, base_url: str) -> None:
+        self._api = JsonApi(
+            http,
+            name="Pinecone",
+            area="vector_store",
+            base_url=base_url,
+            headers={"api-key": api_key, "x-pinecone-api-version": API_VERSION},
+            secret=api_key,
+        )
+        self._namespace = namespace
+
+    async def upsert(self, rows: Sequence[VectorRow]) -> None:
+        """See :class:`steps.vectors.VectorStore`."""
+        if not rows:
+            return
+        vectors = [
+            {"id": row.id, "values": row.vector, "metadata": {**stored_metadata(row.metadata), "text": row.text}}
+            for row in rows
+        ]
+        await self._api.post("/vectors/upsert", {"vectors": vectors, "namespace": self._namespace}, _Done)
+
+    async def delete_document(self, document_id: str) -> int | None:
+        """See :class:`steps.vectors.VectorStore`; the count is never known."""
+        body = {"filter": document_filter(document_id), "namespace": self._namespace}
+        await self._api.post_if_found("/vectors/delete", body, _Done)
+        return None
+
+    async def query(self, vector: Sequence[float], *, top_k: int, document_id: str | None = None) -> list[Match]:
+        """See :class:`steps.vectors.VectorStore`."""
+        body: dict[str, object] = {
+            "vector": list(vector),
+            "topK": top_k,
+            "includeMetadata": True,
+            "includeValues": False,
+            "namespace": self._namespace,
+        }
+        if document_id is not None:
+            body["filter"] = document_filter(document_id)
+        found = await self._api.post_if_found("/query", body, _Found)
+        return [_match(scored) for scored in found.matches] if found is not None else []
+
+
+def document_filter(document_id: str) -> dict[str, str]:
+    """Return the filter that picks a document's rows."""
+    return {"documentId": document_id}
+
+
+def _match(scored: _Scored) -> Match:
+    metadata = dict(scored.metadata or {})
+    text = metadata.pop("text", "")
+    return Match(id=scored.id, score=scored.score, text=text if isinstance(text, str) else "", metadata=metadata)
