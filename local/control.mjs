@@ -1,0 +1,105 @@
+// A loopback server for tests and the demo: does to the running Worker what no HTTP caller of a deployment can.
+//
+//   POST /evict {"class", "name"}             forget the object's memory; its storage stays
+//   PUT|GET|DELETE /r2/KEY                    write, read or remove an object of the first bucket, streamed
+//   POST /queue/NAME {"messages": [{body}]}   hand messages to the consumer at once, for instance duplicates
+//   POST /scheduled {"cron", "scheduledTime"} run the scheduled handler; both fields may be left out
+import http from "node:http";
+import { timingSafeEqual } from "node:crypto";
+import { Readable } from "node:stream";
+import { json } from "node:stream/consumers";
+
+class ControlError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function readJson(request) {
+  try {
+    return await json(request);
+  } catch {
+    throw new ControlError(400, "the body is not JSON");
+  }
+}
+
+function sendJson(response, status, body) {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+async function evict(mf, { workerName }, request) {
+  const { class: className, name } = await readJson(request);
+  await mf.unsafeEvictDurableObject(workerName, className, { name });
+  return {};
+}
+
+async function scheduled(mf, { workerName, crons }, request) {
+  const { cron = crons[0], scheduledTime = Date.now() } = await readJson(request);
+  return (await mf.getWorker(workerName)).scheduled({ cron, scheduledTime: new Date(scheduledTime) });
+}
+
+async function queue(mf, { workerName }, request, name) {
+  const { messages } = await readJson(request);
+  const now = Date.now();
+  const batch = messages.map((message, index) => ({
+    id: message.id ?? `control-${now}-${index}`,
+    timestamp: new Date(now),
+    attempts: message.attempts ?? 1,
+    body: message.body,
+  }));
+  return (await mf.getWorker(workerName)).queue(name, batch);
+}
+
+/** Passes the request on to the bucket: inside workerd the body streams, whatever its size. */
+async function blob(mf, { bootToken }, request, key, response) {
+  const hasBody = request.method === "PUT";
+  const headers = { "x-local-boot": bootToken };
+  if (hasBody) headers["content-length"] = request.headers["content-length"] ?? "0";
+  const answer = await mf.dispatchFetch(`http://stack.local/r2/${encodeURIComponent(key)}`, {
+    method: request.method,
+    headers,
+    ...(hasBody && { body: Readable.toWeb(request), duplex: "half" }),
+  });
+  response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "application/json" });
+  if (answer.body === null) response.end();
+  else Readable.fromWeb(answer.body).pipe(response);
+}
+
+const ROUTES = [
+  [/^POST \/evict$/, evict],
+  [/^POST \/scheduled$/, scheduled],
+  [/^POST \/queue\/([^/]+)$/, queue],
+  [/^(?:PUT|GET|DELETE) \/r2\/(.+)$/, blob],
+];
+
+function authorized(request, apiKey) {
+  const given = Buffer.from(request.headers.authorization ?? "");
+  const expected = Buffer.from(`Bearer ${apiKey}`);
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+async function answer(mf, options, request, response) {
+  if (!authorized(request, options.apiKey)) throw new ControlError(401, "a bearer key is needed");
+  const target = `${request.method} ${decodeURIComponent(new URL(request.url, "http://control.local").pathname)}`;
+  for (const [pattern, handler] of ROUTES) {
+    const match = pattern.exec(target);
+    if (match === null) continue;
+    const result = await handler(mf, options, request, match[1], response);
+    if (result !== undefined) sendJson(response, 200, result);
+    return;
+  }
+  throw new ControlError(404, "no such control");
+}
+
+/** Starts the server on a free loopback port; resolves to its URL. */
+export async function startControl(mf, options) {
+  const server = http.createServer((request, response) => {
+    answer(mf, options, request, response).catch((error) => {
+      if (response.headersSent) response.destroy(error);
+      else sendJson(response, error.status ?? 500, { error: error.message });
+    });
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${server.address().port}`;
+}

@@ -1,0 +1,108 @@
+// JavaScript classes that stand for the Worker's Python classes.
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { boot } from "./boot.mjs";
+import settings from "./settings.json";
+
+// One interpreter per isolate, as when deployed.
+let interpreter;
+
+function python(ctx) {
+  if (interpreter === undefined) {
+    const started = boot(onFatal).catch((error) => {
+      if (interpreter === started) interpreter = undefined; // the next request tries again
+      console.error(JSON.stringify({ event: "python_boot_failed", error: String(error?.stack ?? error) }));
+      throw error;
+    });
+    interpreter = started;
+  }
+  // Keeps the boot alive when the request that began it goes away.
+  ctx.waitUntil(interpreter.catch(() => {}));
+  return interpreter;
+}
+
+function onFatal(error) {
+  // The launcher restarts the runtime when it reads this: an interpreter does not survive a WebAssembly trap.
+  console.error(JSON.stringify({ event: "python_fatal", error: String(error?.stack ?? error) }));
+}
+
+async function construct(className, ctx, env) {
+  const { main, construct } = await python(ctx);
+  return construct.callWithOptions({ promising: true }, main, className, ctx, env);
+}
+
+async function call(ctx, instance, method, args) {
+  const { call } = await python(ctx);
+  return call.callWithOptions({ promising: true }, instance, method, ...args);
+}
+
+/** A Durable Object class whose `methods` call the Python class `className`. */
+export function durableObject(className, methods) {
+  const Stub = class extends DurableObject {
+    pythonInstance() {
+      this.instance ??= construct(className, this.ctx, this.env).catch((error) => {
+        this.instance = undefined;
+        throw error;
+      });
+      return this.instance;
+    }
+  };
+  for (const method of methods) {
+    Stub.prototype[method] = async function (...args) {
+      return call(this.ctx, await this.pythonInstance(), method, args);
+    };
+  }
+  return Stub;
+}
+
+/** The answer to a request that met an interpreter that did not boot. */
+function bootFailure(error) {
+  const message = "The Python Worker did not start; its traceback is in the log.";
+  return Response.json(
+    { type: "about:blank", title: message, status: 500, code: "python_boot_failed", detail: String(error) },
+    { status: 500, headers: { "content-type": "application/problem+json" } },
+  );
+}
+
+/** An entrypoint class whose `methods` call the Python class `className`; one instance per event, as when deployed. */
+export function entrypoint(className, methods) {
+  const Stub = class extends WorkerEntrypoint {};
+  for (const method of methods) {
+    Stub.prototype[method] = async function (...args) {
+      const instance = await construct(className, this.ctx, this.env);
+      try {
+        return await call(this.ctx, instance, method, args);
+      } finally {
+        instance.destroy();
+      }
+    };
+  }
+  const { fetch } = Stub.prototype;
+  Stub.prototype.fetch = async function (request) {
+    const isLocal = request.headers.get("x-local-boot") === this.env.BOOT_TOKEN;
+    const { pathname } = new URL(request.url);
+    if (isLocal && pathname.startsWith("/r2/")) return blob(this.env, request, decodeURIComponent(pathname.slice(4)));
+    try {
+      await python(this.ctx);
+    } catch (error) {
+      return bootFailure(error);
+    }
+    return isLocal ? new Response("booted") : fetch.call(this, request);
+  };
+  return Stub;
+}
+
+/** The launcher's own access to the bucket: a test or the demo puts its documents there. */
+async function blob(env, request, key) {
+  const bucket = env[settings.bucket];
+  if (request.method === "PUT") {
+    const { size, etag } = await bucket.put(key, request.body ?? "");
+    return Response.json({ key, size, etag });
+  }
+  if (request.method === "DELETE") {
+    await bucket.delete(key);
+    return Response.json({ key });
+  }
+  const object = await bucket.get(key);
+  if (object === null) return Response.json({ error: "no such object" }, { status: 404 });
+  return new Response(object.body, { headers: { "content-type": "application/octet-stream" } });
+}

@@ -1,0 +1,83 @@
+"""A Worker that exercises the local runtime: object storage, alarms, queues, R2 and a socket to Postgres."""
+
+from __future__ import annotations
+
+import json
+import time
+from urllib.parse import parse_qs, urlparse
+
+from workers import DurableObject, Response, WorkerEntrypoint
+
+
+class Probe(DurableObject):
+    def __init__(self, ctx, env):
+        super().__init__(ctx, env)
+        self.env = env
+        self.storage = ctx._ctx.storage
+        self.storage.sql.exec("create table if not exists event (name text, at real)")
+
+    async def note(self, name: str) -> str:
+        self.storage.sql.exec("insert into event values (?, ?)", name, time.time())
+        return name
+
+    async def arm(self, delay_ms: str) -> str:
+        await self.storage.setAlarm(time.time() * 1000 + float(delay_ms))
+        return delay_ms
+
+    async def alarm(self, info=None) -> None:
+        await self.note("alarm")
+
+    async def events(self) -> str:
+        return json.dumps([row.name for row in self.storage.sql.exec("select name from event").toArray()])
+
+    async def database(self) -> str:
+        import pg8000.native
+
+        hyperdrive = self.env.DB
+        started = time.time()
+        connection = pg8000.native.Connection(
+            hyperdrive.user,
+            host=hyperdrive.host,
+            port=int(hyperdrive.port),
+            password=hyperdrive.password,
+            database=hyperdrive.database,
+        )
+        connected = time.time()
+        rows = [connection.run("select 41 + 1") for _ in range(20)]
+        ended = time.time()
+        connection.close()
+        return json.dumps(
+            {"rows": rows[0], "connect_ms": (connected - started) * 1000, "query_ms": (ended - connected) * 50}
+        )
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        url = urlparse(request.url)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        probe = self.env.PROBES.getByName(query.get("name", "one"))
+        if url.path == "/note":
+            return Response(await probe.note(query["text"]))
+        if url.path == "/arm":
+            return Response(await probe.arm(query["ms"]))
+        if url.path == "/events":
+            return Response(await probe.events())
+        if url.path == "/enqueue":
+            await self.env.QUEUE.send({"text": query["text"]})
+            return Response("sent")
+        if url.path == "/database":
+            return Response(await probe.database())
+        if url.path == "/blob":
+            stored = await self.env.BLOBS.get(query["key"])
+            return Response(await stored.text() if stored else "absent")
+        if url.path == "/print":
+            print(query["text"])
+        return Response("ok")
+
+    async def queue(self, batch, env=None, ctx=None):
+        for message in batch.messages:
+            await self.env.PROBES.getByName("queue").note(message.body["text"])
+            message.ack()
+
+    async def scheduled(self, controller, env=None, ctx=None):
+        await self.env.PROBES.getByName("cron").note(controller.cron)
