@@ -177,3 +177,8 @@ def _compile(root: Path, missing: dict[tuple[Tree, str], Path]) -> None:
     )
     if done.returncode != 0:
         raise BundleError(f"a Python source does not compile:\n{done.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    ROOT = Path(__file__).resolve().parent.parent
+    build(ROOT, [ROOT / name for name in ("orchestrator", "steps", "durable")])

@@ -1,0 +1,73 @@
+# Everything from a fresh clone: `make demo`, `make test`. Needs only make and Python >= 3.11 with venv;
+# all else is installed into this folder by its locked hash.
+
+PYTHON ?= python3
+BIN := .venv/bin
+NODE := $(BIN)/node
+# The tools must find our Python and Node before any other.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+export WRANGLER_SEND_METRICS := false
+
+PYTHON_READY := .venv/.installed
+NODE_READY := node_modules/.installed
+WORKER_READY := build/worker-packages/.installed
+
+.PHONY: install dev demo test check bench format lock clean
+
+install: $(PYTHON_READY) $(NODE_READY) $(WORKER_READY)
+
+dev: install
+	@exec $(BIN)/python -m local
+
+demo: install
+	@exec $(BIN)/python -m local.demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(NODE) node_modules/pyright/index.js
+	$(BIN)/python -m local.upload_check
+
+bench: install
+	@exec $(BIN)/python -m bench
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Python 3.14 for the Worker; its WebAssembly wheels are among the hashes of their releases.
+lock: $(PYTHON_READY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev $(LOCK_OPTIONS) -o requirements.lock
+	$(BIN)/uv pip compile --quiet --python-platform wasm32-pyodide2024 --python-version 3.14 --group worker \
+		$(LOCK_OPTIONS) -o requirements-worker.lock
+	$(BIN)/npm install --package-lock-only --ignore-scripts
+	$(NODE) local/lock_platforms.mjs
+LOCK_OPTIONS := --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+clean:
+	rm -rf .venv node_modules build
+
+$(PYTHON_READY): requirements.lock
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) must be Python 3.11 or newer, with its venv module; name another with PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || \
+		{ echo "error: the Python packages of requirements.lock could not be downloaded from PyPI"; exit 1; }
+	@$(BIN)/python -m local.node_link
+	@touch $@
+
+# Install scripts stay off: every binary comes inside a package.
+$(NODE_READY): package-lock.json .npmrc $(PYTHON_READY)
+	@$(BIN)/npm ci --ignore-scripts --no-progress --loglevel=error || \
+		{ echo "error: the packages of package-lock.json could not be downloaded from npm"; exit 1; }
+	@touch $@
+
+$(WORKER_READY): requirements-worker.lock $(PYTHON_READY) $(NODE_READY)
+	@$(BIN)/python -m local.wheels || \
+		{ echo "error: the Worker's packages of requirements-worker.lock could not be downloaded from PyPI"; exit 1; }
+	@$(BIN)/python -m local.bundle
+	@touch $@
