@@ -1,0 +1,38 @@
+"""Durable workflows on Durable Objects: what workflow authors import."""
+from __future__ import annotations
+
+from orchestrator.context import JobContext
+from orchestrator.errors import NonRetryableError, OrchestratorError, RetryableError, StepFailedError
+from orchestrator.model import ChildOutcome, Progress
+from orchestrator.operations import Batch, BatchSize, ChildrenResult, ChildRequest, EachResult
+from orchestrator.ports import Connection
+from orchestrator.retry import NO_RETRY, RetryPolicy
+from orchestrator.sources import ListSource, Page, Source
+from orchestrator.step_context import StepContext, current_step
+from orchestrator.workflow import Workflow, WorkflowOptions, workflow
+
+__all__ = [
+    "NO_RETRY",
+    "Batch",
+    "BatchSize",
+    "ChildOutcome",
+    "ChildRequest",
+    "ChildrenResult",
+    "Connection",
+    "EachResult",
+    "JobContext",
+    "ListSource",
+    "NonRetryableError",
+    "OrchestratorError",
+    "Page",
+    "Progress",
+    "RetryPolicy",
+    "RetryableError",
+    "Source",
+    "StepContext",
+    "StepFailedError",
+    "Workflow",
+    "WorkflowOptions",
+    "current_step",
+    "workflow",
+]

@@ -7,8 +7,7 @@
     ├── RetryableError                a step that may be tried again, optionally after ``retry_after_ms``
     │   ├── StepTimeoutError          step_timeout
     │   └── HttpError                 http_unreachable | http_timeout | http_body_too_large
-    ├── StepFailedError               step_failed: what workflow code sees when a step gave up
-    ├── ChildFailedError              child_failed
+    ├── StepFailedError               step_failed: what workflow code sees when an operation gave up
     ├── DefinitionError               a workflow that cannot be registered
     ├── JournalMismatchError          journal_mismatch: the journal contradicts the code
     ├── ForeignAwaitableError         foreign_awaitable
@@ -108,12 +107,6 @@ class StepFailedError(OrchestratorError):
     def __init__(self, record: ErrorRecord) -> None:
         super().__init__(record.message, code=record.code)
         self.record = record
-
-
-class ChildFailedError(OrchestratorError):
-    """A child job ended without success."""
-
-    code = "child_failed"
 
 
 class DefinitionError(OrchestratorError):

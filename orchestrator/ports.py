@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import LiteralString, Protocol
+from typing import TYPE_CHECKING, LiteralString, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobSummary
 
 #: What a Durable Object's SQLite stores faithfully (platform.md §1.2). ``bool`` and integers beyond 2**53 are refused.
 SqlValue = str | int | float | bytes | None
@@ -169,4 +172,90 @@ class Database(Connection, Protocol):
 
     async def close(self) -> None:
         """Close the connection, if one was opened. The next use opens another."""
+        ...
+
+
+class Resources(Protocol):
+    """What one slice holds open: the adapters its steps use, and the database connection."""
+
+    @property
+    def services(self) -> object:
+        """The adapters for ``steps``, which narrows them."""
+        ...
+
+    def database(self) -> Database:
+        """Return the slice's database; it connects on first use."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything at the end of the slice."""
+        ...
+
+
+class Network(Protocol):
+    """What a job says to the rest of the orchestrator. Every call may be repeated."""
+
+    async def create(self, request: CreateJob) -> Created:
+        """Create a job in its own object, or find it there."""
+        ...
+
+    async def finished(self, parent_id: str, notice: ChildNotice) -> None:
+        """Tell a parent how one of its children ended."""
+        ...
+
+    async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
+        """Return how a child ended, or None while it has not."""
+        ...
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """Ask a job to stop."""
+        ...
+
+    async def enqueue(self, queue: str, job_id: str) -> None:
+        """Send a job's id to its queue."""
+        ...
+
+    async def publish(self, summary: JobSummary) -> None:
+        """Bring the catalog up to date."""
+        ...
+
+
+class Platform(Protocol):
+    """The ports of one job's engine."""
+
+    @property
+    def clock(self) -> Clock:
+        """The wall clock."""
+        ...
+
+    @property
+    def entropy(self) -> Entropy:
+        """Randomness."""
+        ...
+
+    @property
+    def sql(self) -> Sql:
+        """The object's SQLite."""
+        ...
+
+    @property
+    def alarm(self) -> Alarm:
+        """The object's alarm."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """The other objects and the queues."""
+        ...
+
+    def resources(self) -> Resources:
+        """Open what a slice needs; cheap until used."""
+        ...
+
+    async def sync(self) -> None:
+        """Wait until every write so far is durable."""
+        ...
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Write one structured log line; never payloads or secrets."""
         ...

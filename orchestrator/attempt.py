@@ -1,0 +1,183 @@
+"""One attempt at an operation: runs author code, and says what is to be committed. Commits nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import msgspec
+
+from orchestrator import codec
+from orchestrator.driver import AnyOp, Failure, Outcome, Success
+from orchestrator.errors import ErrorRecord, StepFailedError
+from orchestrator.lifecycle import StepStatus
+from orchestrator.limits import BATCH_TARGET_MS
+from orchestrator.model import Progress, StepRow
+from orchestrator.operations import Batch, EachOp, StepOp, TransactionOp
+from orchestrator.ports import Database
+from orchestrator.retry import GiveUp, RetryPolicy, decide, error_code
+from orchestrator.tally import EachTally, carried, each_result, each_tally
+
+Body = StepOp[object] | EachOp[object]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What an attempt leads to: the row to store, and the outcome when the operation has one."""
+
+    row: StepRow
+    outcome: Outcome | None = None
+    #: The attempt moved the job forward, so slices that died before it no longer count.
+    advanced: bool = True
+    progress: Progress | None = None
+    #: Event to append, with its data.
+    event: tuple[str, object] | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an attempt happens."""
+
+    row: StepRow
+    idempotency_key: str
+    database: Callable[[], Database]
+    now_ms: Callable[[], int]
+    random: Callable[[], float]
+
+
+async def run(op: AnyOp, attempt: Attempt) -> Settled:
+    """Run one attempt of a step or transaction, or one batch of a loop."""
+    if isinstance(op, EachOp):
+        return await _run_each(cast("EachOp[object]", op), attempt)
+    if isinstance(op, TransactionOp):
+        return await _run_step(cast("TransactionOp[object]", op), attempt, _transact(op, attempt))
+    return await _run_step(cast("StepOp[object]", op), attempt, cast("StepOp[object]", op).run)
+
+
+async def _run_step(op: StepOp[object], attempt: Attempt, body: Callable[[], Awaitable[object]]) -> Settled:
+    row = attempt.row
+    try:
+        data, value = codec.roundtrip(await body(), op.into, what=f"result of {row.key}")
+    except Exception as error:
+        return failed(op.retry, attempt, error)
+    done = msgspec.structs.replace(
+        row,
+        status=StepStatus.COMPLETED,
+        finished_at_ms=attempt.now_ms(),
+        due_at_ms=None,
+        crashes=0,
+        value=data,
+        error=None,
+    )
+    return Settled(done, Success(value), event=("step.completed", None))
+
+
+def _transact(op: TransactionOp[object], attempt: Attempt) -> Callable[[], Awaitable[object]]:
+    """Return a body that runs the transaction once: its effect key commits with the effect (design.md §6)."""
+    key = op.effect_key or attempt.idempotency_key
+
+    async def body() -> object:
+        async with attempt.database().transaction() as connection:
+            found = await connection.fetchrow("select result from wf.effect where key = $1", key)
+            if found is not None:
+                stored = found[0]
+                return codec.restore(stored if isinstance(stored, bytes) else None, op.into)
+            value = await op.body(connection)
+            data, _ = codec.roundtrip(value, what=f"result of {attempt.row.key}")
+            await connection.execute("insert into wf.effect (key, result) values ($1, $2)", key, data)
+            return value
+
+    return body
+
+
+async def _run_each(op: EachOp[object], attempt: Attempt) -> Settled:
+    row = attempt.row
+    tally = _resized(op, row)
+    began_ms = attempt.now_ms()
+    try:
+        page = await op.source.read(tally.cursor, tally.size)
+        batch = Batch(
+            page.items,
+            tally.batches,
+            carried(op.state, tally.state),
+            f"{attempt.idempotency_key}:{tally.batches}",
+            page,
+        )
+        state = await op.body(batch) if page.items or page.done is False else batch.state
+        tally = _advanced(tally, page.cursor, state, len(page.items), attempt.now_ms() - began_ms, done=page.done)
+        data = codec.encode(tally, what=f"state of {row.key}")
+    except Exception as error:
+        return failed(op.retry, attempt, error)
+    row = msgspec.structs.replace(row, attempt=1, crashes=0, due_at_ms=None, value=data, error=None)
+    progress = Progress(tally.items, op.total, op.unit)
+    if not tally.done:
+        return Settled(msgspec.structs.replace(row, status=StepStatus.RUNNING), progress=progress)
+    row = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=attempt.now_ms())
+    return Settled(
+        row, Success(each_result(op, data)), progress=progress, event=("step.completed", {"items": tally.items})
+    )
+
+
+def _resized(op: EachOp[object], row: StepRow) -> EachTally:
+    """Return the tally with its batch halved once for each slice that this loop killed."""
+    tally = each_tally(op, row.value)
+    if not row.crashes:
+        return tally
+    size = max(op.batch.minimum, tally.size >> row.crashes)
+    return msgspec.structs.replace(tally, size=size, ceiling=max(op.batch.minimum, size))
+
+
+def _advanced(tally: EachTally, cursor: object, state: object, items: int, took_ms: int, *, done: bool) -> EachTally:
+    """Return the tally after a batch. The clock moved only if the batch did I/O, so the ceiling bounds pure CPU work."""
+    size = tally.size
+    if took_ms < BATCH_TARGET_MS:
+        size = min(tally.ceiling, size * 2)
+    elif took_ms > 4 * BATCH_TARGET_MS:
+        size = max(1, size // 2)
+    return EachTally(
+        cursor=None if done else cursor,
+        state=state,
+        items=tally.items + items,
+        batches=tally.batches + 1,
+        size=size,
+        ceiling=tally.ceiling,
+        done=done,
+    )
+
+
+def failed(policy: RetryPolicy, attempt: Attempt, error: Exception) -> Settled:
+    """Return what follows a failed attempt: another one later, or the operation's failure."""
+    row, now_ms = attempt.row, attempt.now_ms()
+    record = error_record(error, step=row.key, attempt=row.attempt)
+    decision = decide(policy, attempt=row.attempt, error=error, now_ms=now_ms, random=attempt.random())
+    if isinstance(decision, GiveUp):
+        return given_up(row, record, now_ms)
+    retrying = msgspec.structs.replace(
+        row,
+        status=StepStatus.RETRYING,
+        attempt=row.attempt + 1,
+        due_at_ms=decision.due_at_ms,
+        error=codec.encode(record),
+    )
+    return Settled(retrying, advanced=False, event=("step.retrying", {"attempt": row.attempt, "error": record.code}))
+
+
+def given_up(row: StepRow, record: ErrorRecord, now_ms: int) -> Settled:
+    """Return the end of an operation that failed for good."""
+    done = msgspec.structs.replace(
+        row, status=StepStatus.FAILED, finished_at_ms=now_ms, due_at_ms=None, error=codec.encode(record)
+    )
+    event = ("step.failed", {"attempt": row.attempt, "error": record.code})
+    return Settled(done, Failure(StepFailedError(record)), event=event)
+
+
+def error_record(error: BaseException, *, step: str | None = None, attempt: int | None = None) -> ErrorRecord:
+    """Return the stored form of an error."""
+    if isinstance(error, StepFailedError):
+        return error.record
+    cause = error.__cause__
+    return ErrorRecord(
+        code=error_code(error),
+        message=str(error) or type(error).__name__,
+        step=step,
+        attempt=attempt,
+        cause=None if cause is None else f"{type(cause).__name__}: {cause}"[:500],
+    )

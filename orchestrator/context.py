@@ -1,0 +1,295 @@
+"""``JobContext``: the ``job`` that workflow code gets."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
+
+from orchestrator.annotations import return_type
+from orchestrator.ids import checked_name
+from orchestrator.limits import STEP_TIMEOUT_MS
+from orchestrator.model import ChildOutcome, Progress
+from orchestrator.operations import (
+    Batch,
+    BatchSize,
+    ChildrenOp,
+    ChildRequest,
+    EachOp,
+    GatherOp,
+    Operation,
+    SleepOp,
+    StepOp,
+    TransactionOp,
+)
+from orchestrator.ports import Connection
+from orchestrator.retry import RetryPolicy
+from orchestrator.sources import Source, as_source
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+OnFailure = Literal["fail_fast", "collect"] | int
+
+
+class Recorder(Protocol):
+    """What the context asks the engine to record at once: replay-safe values and what callers can see."""
+
+    def identify(self, name: str, key: str | None) -> str:
+        """Return the identity of the next use of this name."""
+        ...
+
+    def remember_now(self, name: str, key: str | None) -> int:
+        """Return the time recorded under this name, recording the wall clock the first time."""
+        ...
+
+    def set_progress(self, progress: Progress) -> None:
+        """Show progress."""
+        ...
+
+    def set_metadata(self, key: str, value: object) -> None:
+        """Show a fact about the job."""
+        ...
+
+    def log(self, message: str, fields: Mapping[str, object]) -> None:
+        """Append a log line unless this is a replay."""
+        ...
+
+
+class JobContext:
+    """Operations of a workflow. Each returns an awaitable of the engine's own; nothing else may be awaited.
+
+    Names identify operations across replays and deploys: the same name in sequence is numbered, in parallel code give
+    a ``key``.
+    """
+
+    def __init__(self, *, job_id: str, retry: RetryPolicy, recorder: Recorder) -> None:
+        self.id = job_id
+        self._retry = retry
+        self._recorder = recorder
+
+    def step(
+        self,
+        name: str,
+        fn: Callable[P, Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> StepOp[T]:
+        """Run ``fn(*args, **kwargs)`` once, durably: its result is recorded and returned by every replay.
+
+        For a key, a retry policy or a timeout use :meth:`options`.
+        """
+        return self.options().step(name, fn, *args, **kwargs)
+
+    def options(
+        self, *, key: str | None = None, retry: RetryPolicy | None = None, timeout_ms: int = STEP_TIMEOUT_MS
+    ) -> StepOptions:
+        """Return a maker of steps with an explicit key, retry policy or timeout."""
+        return StepOptions(key=key, retry=retry or self._retry, timeout_ms=timeout_ms)
+
+    def transaction(
+        self, name: str, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> TransactionOp[T]:
+        """Run ``fn(connection, *args)`` in a database transaction whose effect happens exactly once (design.md §6)."""
+        return self.options().transaction(name, fn, *args, **kwargs)
+
+    def each(
+        self,
+        name: str,
+        source: Source[T] | Sequence[T],
+        fn: Callable[[Batch[T, S]], Awaitable[S]],
+        *,
+        state: S,
+        batch: int | BatchSize = 30,
+        key: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_ms: int = STEP_TIMEOUT_MS,
+        unit: str = "items",
+        total: float | None = None,
+    ) -> EachOp[S]:
+        """Walk a source of any length; one checkpoint row, overwritten after each batch.
+
+        Args:
+            name: identifies the loop.
+            source: a sequence, or anything that reads from a storable cursor.
+            fn: handles a batch and returns the state that the next batch gets.
+            state: the state of the first batch.
+            batch: items per batch to begin with, or the sizes allowed.
+            key: explicit key in parallel code.
+            retry: for one batch; progress resets it.
+            timeout_ms: for one batch.
+            unit: names the items in progress.
+            total: the number of items, when it is known.
+        """
+        size = BatchSize(initial=batch, maximum=max(batch, BatchSize().maximum)) if isinstance(batch, int) else batch
+        return EachOp(
+            checked_name(name),
+            cast("Source[object]", as_source(source)),
+            cast("Callable[[Batch[object, S]], Awaitable[S]]", fn),
+            key=key,
+            state=state,
+            batch=size,
+            retry=retry or self._retry,
+            timeout_ms=timeout_ms,
+            unit=unit,
+            total=total,
+        )
+
+    def map(
+        self,
+        name: str,
+        items: Sequence[S],
+        fn: Callable[[S], Awaitable[T]],
+        *,
+        key: Callable[[S], Hashable],
+        concurrency: int = 6,
+        retry: RetryPolicy | None = None,
+        timeout_ms: int = STEP_TIMEOUT_MS,
+    ) -> GatherOp[T]:
+        """Run one step per item, ``concurrency`` at a time; results in the order of the items."""
+        maker = [self.options(key=str(key(item)), retry=retry, timeout_ms=timeout_ms) for item in items]
+        return self.gather(
+            *(make.step(name, fn, item) for make, item in zip(maker, items, strict=True)), limit=concurrency
+        )
+
+    def gather(self, *branches: Coroutine[object, object, T] | Operation[T], limit: int | None = None) -> GatherOp[T]:
+        """Run operations or coroutines in parallel; raises the first branch's failure once all have ended."""
+        return GatherOp(branches, limit=limit)
+
+    def sleep(self, delay_ms: int, *, name: str = "sleep", key: str | None = None) -> SleepOp:
+        """Suspend for ``delay_ms``; the wake-up time is fixed when the sleep begins."""
+        return SleepOp(checked_name(name), key=key, delay_ms=delay_ms, until_ms=None)
+
+    def sleep_until(self, at_ms: int, *, name: str = "sleep", key: str | None = None) -> SleepOp:
+        """Suspend until a Unix time in ms; a time in the past is no error."""
+        return SleepOp(checked_name(name), key=key, delay_ms=None, until_ms=at_ms)
+
+    def map_children(
+        self,
+        name: str,
+        workflow: str,
+        source: Source[ChildRequest] | Sequence[ChildRequest],
+        *,
+        reduce: Callable[[S, ChildOutcome], S],
+        state: S,
+        window: int = 30,
+        on_failure: OnFailure = "fail_fast",
+        key: str | None = None,
+        unit: str = "children",
+        total: float | None = None,
+    ) -> ChildrenOp[S]:
+        """Run a child job per request, ``window`` at a time, and fold each outcome into ``state`` exactly once.
+
+        Args:
+            name: identifies the fan-out.
+            workflow: the children's workflow.
+            source: a sequence, or a source read by cursor.
+            reduce: pure; called once per child that ended.
+            state: what the fold begins with.
+            window: most children alive at a time.
+            on_failure: ``fail_fast`` raises at the first failure, ``collect`` never, a number when more have failed.
+            key: explicit key in parallel code.
+            unit: names the children in progress.
+            total: how many there are, when it is known.
+
+        Raises:
+            StepFailedError: code ``child_failed``: more children failed than ``on_failure`` allows.
+        """
+        tolerate = {"fail_fast": 0.0, "collect": math.inf}.get(str(on_failure), on_failure)
+        return ChildrenOp(
+            checked_name(name),
+            workflow,
+            as_source(source),
+            reduce,
+            key=key,
+            state=state,
+            window=window,
+            tolerate=float(tolerate),
+            unit=unit,
+            total=total,
+        )
+
+    async def run_child(self, name: str, workflow: str, payload: object, *, key: str | None = None) -> object:
+        """Run one child job and return its result.
+
+        Raises:
+            StepFailedError: code ``child_failed``: the child ended without success.
+        """
+        request = ChildRequest(key="child", payload=payload)
+        outcome = await self.map_children(name, workflow, [request], reduce=_last, state=cast("object", None), key=key)
+        return outcome.state
+
+    def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
+        """Say how far the job is; stored with the next checkpoint."""
+        self._recorder.set_progress(Progress(done, total, unit))
+
+    def set_metadata(self, key: str, value: object) -> None:
+        """Attach a fact that status shows; stored with the next checkpoint."""
+        self._recorder.set_metadata(checked_name(key), value)
+
+    def log(self, message: str, **fields: object) -> None:
+        """Append a line to the job's history; a replay does not repeat it."""
+        self._recorder.log(message, fields)
+
+    def now_ms(self, *, name: str = "now", key: str | None = None) -> int:
+        """Return the Unix time in ms, the same in every replay."""
+        return self._recorder.remember_now(name, key)
+
+    def now(self, *, name: str = "now", key: str | None = None) -> datetime:
+        """Return the time in UTC, the same in every replay."""
+        return datetime.fromtimestamp(self.now_ms(name=name, key=key) / 1000, UTC)
+
+    def random(self, *, key: str | None = None) -> float:
+        """Return a number in [0, 1), fixed by the job and this use."""
+        return int.from_bytes(self._draw("random", key)[:7], "big") / 2**56
+
+    def uuid(self, *, key: str | None = None) -> str:
+        """Return a UUID (version 8, RFC 9562), fixed by the job and this use."""
+        raw = bytearray(self._draw("uuid", key)[:16])
+        raw[6] = (raw[6] & 0x0F) | 0x80
+        raw[8] = (raw[8] & 0x3F) | 0x80
+        text = raw.hex()
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+    def _draw(self, kind: str, key: str | None) -> bytes:
+        return hashlib.sha256(f"{self.id}\x1f{self._recorder.identify(kind, key)}".encode()).digest()
+
+
+class StepOptions:
+    """Makes steps and transactions with an explicit key, retry policy or timeout."""
+
+    def __init__(self, *, key: str | None, retry: RetryPolicy, timeout_ms: int) -> None:
+        self._key = key
+        self._retry = retry
+        self._timeout_ms = timeout_ms
+
+    def step(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> StepOp[T]:
+        """See :meth:`JobContext.step`."""
+        return StepOp(
+            checked_name(name),
+            lambda: fn(*args, **kwargs),
+            key=self._key,
+            retry=self._retry,
+            timeout_ms=self._timeout_ms,
+            into=return_type(fn),
+        )
+
+    def transaction(
+        self, name: str, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> TransactionOp[T]:
+        """See :meth:`JobContext.transaction`."""
+        return TransactionOp(
+            checked_name(name),
+            lambda connection: fn(connection, *args, **kwargs),
+            key=self._key,
+            effect_key=None,
+            retry=self._retry,
+            timeout_ms=self._timeout_ms,
+            into=return_type(fn),
+        )
+
+
+def _last(_state: object, outcome: ChildOutcome) -> object:
+    return outcome.result

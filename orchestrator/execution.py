@@ -1,0 +1,169 @@
+"""A job in memory: its coroutines and the state of its open operations, kept hot between slices.
+
+Built afresh from the journal after an eviction, deploy or crash; finished operations then return their recorded
+result at once (design.md §4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from orchestrator import codec
+from orchestrator.context import JobContext
+from orchestrator.driver import AnyOp, Driver, Failure, Outcome, Success
+from orchestrator.errors import ErrorRecord, JournalMismatchError, StepFailedError
+from orchestrator.journal import Journal
+from orchestrator.lifecycle import StepStatus
+from orchestrator.model import JobRow, Progress, StepRow
+from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp
+from orchestrator.ports import Clock
+from orchestrator.tally import children_result, each_result
+from orchestrator.workflow import Workflow
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """What ``job.log`` stores."""
+
+    message: str
+    fields: dict[str, object]
+
+
+class Execution:
+    """The live state of one job.
+
+    Args:
+        job: the journal's working copy; shared with the engine.
+        workflow: the job's definition.
+        journal: where recorded outcomes come from.
+        clock: the wall clock.
+    """
+
+    def __init__(self, job: JobRow, workflow: Workflow, journal: Journal, clock: Clock) -> None:
+        self.job = job
+        self.workflow = workflow
+        self.open: dict[str, StepRow] = {}
+        self.replaying = True
+        self._journal = journal
+        self._clock = clock
+        self._recorded = {row.key: row for row in journal.steps()}
+        self._metadata: dict[str, object] = {}
+        if job.metadata is not None:
+            self._metadata = codec.decode_as(job.metadata, dict[str, object])
+        self.driver = self._begin()
+
+    def _begin(self) -> Driver:
+        payload = self.workflow.parse(codec.decode(self.job.payload))
+        context = JobContext(job_id=self.job.job_id, retry=self.workflow.options.retry, recorder=self)
+        if self.job.phase == "main":
+            return Driver(self.workflow.main(context, payload), self._resolve)
+        hook = self.workflow.options.on_failure if self.job.phase == "on_failure" else self.workflow.options.on_cancel
+        if hook is None:
+            raise JournalMismatchError(f"The journal is in {self.job.phase}, and {self.workflow.name} has no such hook")
+        message = stored_error(self.job).message
+        return Driver(hook(context, payload, message), self._resolve, scope=self.job.phase + "/")
+
+    def begin_hook(self) -> None:
+        """Drop the workflow's coroutines and begin the hook of the job's phase."""
+        self.driver.close()
+        self.open.clear()
+        self.driver = self._begin()
+
+    def close(self) -> None:
+        """Drop the coroutines."""
+        self.driver.close()
+
+    # -- Recorder ----------------------------------------------------------------------------------------------------
+
+    def identify(self, name: str, key: str | None) -> str:
+        """See :class:`orchestrator.context.Recorder`."""
+        return self.driver.identify(name, key)
+
+    def remember_now(self, name: str, key: str | None) -> int:
+        """See :class:`orchestrator.context.Recorder`."""
+        identity = self.driver.identify(name, key)
+        found = self._recorded.pop(identity, None)
+        if found is not None and found.kind == "now" and found.value is not None:
+            return codec.decode_as(found.value, int)
+        now_ms = self._clock.now_ms()
+        self._journal.put_step(
+            StepRow(
+                key=identity,
+                kind="now",
+                status=StepStatus.COMPLETED,
+                attempt=1,
+                started_at_ms=now_ms,
+                finished_at_ms=now_ms,
+                value=codec.encode(now_ms),
+            )
+        )
+        return now_ms
+
+    def set_progress(self, progress: Progress) -> None:
+        """See :class:`orchestrator.context.Recorder`."""
+        self.job.progress = codec.encode(progress)
+
+    def set_metadata(self, key: str, value: object) -> None:
+        """See :class:`orchestrator.context.Recorder`."""
+        self._metadata[key] = value
+        self.job.metadata = codec.encode(self._metadata, what="metadata")
+
+    def log(self, message: str, fields: Mapping[str, object]) -> None:
+        """See :class:`orchestrator.context.Recorder`."""
+        if not self.replaying:
+            line = codec.encode(LogLine(message, dict(fields)), what="log line")
+            self._journal.add_event(self._clock.now_ms(), "log", None, line)
+
+    # -- resolving ---------------------------------------------------------------------------------------------------
+
+    def _resolve(self, key: str, op: AnyOp) -> Outcome | None:
+        recorded = self._recorded.pop(key, None)
+        if recorded is None:
+            self.replaying = False
+            self.open[key] = self._first_sight(key, op)
+            return None
+        if recorded.kind != op.kind:
+            raise JournalMismatchError(
+                f"The journal recorded {key!r} as {recorded.kind} and the code now makes it {op.kind}",
+                details={"key": key, "recorded": recorded.kind, "attempted": op.kind},
+            )
+        if recorded.status is StepStatus.COMPLETED:
+            return Success(restored(op, recorded.value))
+        if recorded.status is StepStatus.FAILED:
+            return Failure(StepFailedError(_error(recorded)))
+        self.replaying = False
+        self.open[key] = recorded
+        return None
+
+    def _first_sight(self, key: str, op: AnyOp) -> StepRow:
+        now_ms = self._clock.now_ms()
+        row = StepRow(key=key, kind=op.kind, status=StepStatus.RUNNING, attempt=1, started_at_ms=now_ms)
+        if isinstance(op, SleepOp):
+            # The absolute time and the row commit together: a crash cannot skip or lengthen a sleep.
+            row.status = StepStatus.WAITING
+            row.due_at_ms = op.until_ms if op.until_ms is not None else now_ms + (op.delay_ms or 0)
+            self._journal.put_step(row)
+            self._journal.set_due(key, row.due_at_ms)
+        return row
+
+
+def restored(op: AnyOp, value: bytes | None) -> object:
+    """Return what awaiting a completed operation gives."""
+    if isinstance(op, EachOp):
+        return each_result(op, value)
+    if isinstance(op, ChildrenOp):
+        return children_result(op, value)
+    return codec.restore(value, op.into if isinstance(op, StepOp) else None)
+
+
+def stored_error(job: JobRow) -> ErrorRecord:
+    """Return the error a job failed with."""
+    return _UNKNOWN if job.error is None else codec.decode_as(job.error, ErrorRecord)
+
+
+def _error(row: StepRow) -> ErrorRecord:
+    return _UNKNOWN if row.error is None else codec.decode_as(row.error, ErrorRecord)
+
+
+_UNKNOWN = ErrorRecord(code="unknown", message="Unknown error")

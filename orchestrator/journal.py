@@ -1,0 +1,341 @@
+"""Everything a JobObject stores about its job: the tables, and typed reads and writes.
+
+Writes made between two awaits commit as one (platform.md §1.3), so callers group them and the journal never awaits.
+Booleans are stored as 0 and 1, times as integer milliseconds (platform.md §1.2).
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+import msgspec
+
+from orchestrator.codec import decode
+from orchestrator.errors import OrchestratorError
+from orchestrator.limits import MAX_EVENTS
+from orchestrator.model import Event, JobRow, StepRow
+from orchestrator.ports import Sql, SqlRow
+
+SCHEMA_VERSION = 1
+_SCHEMA: tuple[LiteralString, ...] = (
+    "create table if not exists schema_version (version integer primary key)",
+    """create table if not exists job (
+        id integer primary key check (id = 1), job_id text, workflow text, version integer, status text, phase text,
+        epoch integer, payload blob, options blob, parent blob, created_at_ms integer, started_at_ms integer,
+        finished_at_ms integer, due_at_ms integer, slices integer, crashes integer, crashes_total integer,
+        slice_open integer, slice_units integer, revision integer, rows_written integer, progress blob, metadata blob,
+        result blob, error blob)""",
+    """create table if not exists step (
+        key text primary key, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
+        started_at_ms integer, finished_at_ms integer, value blob, error blob) without rowid""",
+    "create table if not exists due (key text primary key, at_ms integer) without rowid",
+    """create table if not exists child (
+        operation text, key text, job_id text, payload blob, outcome blob,
+        primary key (operation, key)) without rowid""",
+    "create table if not exists event (seq integer primary key, at_ms integer, kind text, key text, data blob)",
+    """create table if not exists outbox (
+        id integer primary key, kind text, body blob, attempts integer, due_at_ms integer)""",
+)
+_JOB_FIELDS = JobRow.__struct_fields__
+_STEP_FIELDS = StepRow.__struct_fields__
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """Something to deliver, at least once."""
+
+    id: int
+    kind: str
+    body: bytes
+    attempts: int
+    due_at_ms: int
+
+
+class ChildRow(msgspec.Struct, frozen=True):
+    """A child under way, or ended and not yet folded into its fan-out."""
+
+    operation: str
+    key: str
+    job_id: str
+    payload: bytes
+    outcome: bytes | None
+
+
+class Journal:
+    """Typed access to the tables of one job."""
+
+    def __init__(self, sql: Sql) -> None:
+        self.sql = sql
+        self._ready = False
+
+    def exists(self) -> bool:
+        """Tell whether anything was ever stored here, without storing anything: asking after a job costs no storage."""
+        return self._ready or bool(self.sql.execute("select 1 from sqlite_master where name = 'job'"))
+
+    def migrate(self) -> None:
+        """Create the tables. Called first in every entry, never in a constructor (platform.md §10 rule 14)."""
+        if self._ready:
+            return
+        for statement in _SCHEMA:
+            self.sql.execute(statement)
+        found = self.sql.execute("select max(version) from schema_version")[0][0]
+        if found is None:
+            self.sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
+        elif found != SCHEMA_VERSION:
+            raise OrchestratorError(
+                f"The journal has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
+            )
+        self._ready = True
+
+    # -- job ---------------------------------------------------------------------------------------------------------
+
+    def load_job(self) -> JobRow | None:
+        """Return the job, or None when nothing was created here."""
+        rows = self.sql.execute(
+            """select job_id, workflow, version, status, phase, epoch, payload, options, parent, created_at_ms,
+            started_at_ms, finished_at_ms, due_at_ms, slices, crashes, crashes_total, slice_open, slice_units,
+            revision, rows_written, progress, metadata, result, error from job"""
+        )
+        return msgspec.convert(dict(zip(_JOB_FIELDS, rows[0], strict=True)), JobRow, strict=False) if rows else None
+
+    def insert_job(self, job: JobRow) -> None:
+        """Store a new job."""
+        self.sql.execute(
+            """insert into job (id, job_id, workflow, version, status, phase, epoch, payload, options, parent,
+            created_at_ms, started_at_ms, finished_at_ms, due_at_ms, slices, crashes, crashes_total, slice_open,
+            slice_units, revision, rows_written, progress, metadata, result, error)
+            values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            *_job_params(job),
+        )
+
+    def update_job(self, job: JobRow) -> None:
+        """Store what may change of a job."""
+        self.sql.execute(
+            """update job set status = ?, phase = ?, epoch = ?, started_at_ms = ?, finished_at_ms = ?, due_at_ms = ?,
+            slices = ?, crashes = ?, crashes_total = ?, slice_open = ?, slice_units = ?, revision = ?,
+            rows_written = ?, progress = ?, metadata = ?, result = ?, error = ? where id = 1""",
+            job.status.value,
+            job.phase,
+            job.epoch,
+            job.started_at_ms,
+            job.finished_at_ms,
+            job.due_at_ms,
+            job.slices,
+            job.crashes,
+            job.crashes_total,
+            int(job.slice_open),
+            job.slice_units,
+            job.revision,
+            job.rows_written,
+            job.progress,
+            job.metadata,
+            job.result,
+            job.error,
+        )
+
+    def epoch(self) -> int:
+        """Return the epoch in force."""
+        return _int(self.sql.execute("select epoch from job")[0][0])
+
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def steps(self) -> list[StepRow]:
+        """Return every step, by the time it began."""
+        rows = self.sql.execute(
+            """select key, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
+            from step order by started_at_ms, key"""
+        )
+        return [_step(row) for row in rows]
+
+    def count_steps(self) -> int:
+        """Return how many operations have begun."""
+        return _int(self.sql.execute("select count(*) from step")[0][0])
+
+    def open_steps(self) -> list[StepRow]:
+        """Return the steps that are not settled."""
+        rows = self.sql.execute(
+            """select key, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
+            from step where status in ('running', 'retrying', 'waiting') order by key"""
+        )
+        return [_step(row) for row in rows]
+
+    def put_step(self, step: StepRow) -> None:
+        """Store a step, over an older state of itself."""
+        self.sql.execute(
+            """insert into step (key, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value,
+            error) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            on conflict (key) do update set status = excluded.status, attempt = excluded.attempt,
+            crashes = excluded.crashes, due_at_ms = excluded.due_at_ms, finished_at_ms = excluded.finished_at_ms,
+            value = excluded.value, error = excluded.error""",
+            step.key,
+            step.kind,
+            step.status.value,
+            step.attempt,
+            step.crashes,
+            step.due_at_ms,
+            step.started_at_ms,
+            step.finished_at_ms,
+            step.value,
+            step.error,
+        )
+
+    def set_due(self, key: str, at_ms: int | None) -> None:
+        """Say when an operation needs the next tick, or that it no longer does."""
+        if at_ms is None:
+            self.sql.execute("delete from due where key = ?", key)
+        else:
+            self.sql.execute(
+                "insert into due (key, at_ms) values (?, ?) on conflict (key) do update set at_ms = excluded.at_ms",
+                key,
+                at_ms,
+            )
+
+    def clear_due(self) -> None:
+        """Forget every operation's due time: the job has ended."""
+        self.sql.execute("delete from due")
+
+    def next_due_ms(self) -> int | None:
+        """Return the earliest time anything in the journal is due (design.md §4.4 rule 4)."""
+        found = self.sql.execute(
+            """select min(at) from (select min(at_ms) as at from due union all select min(due_at_ms) from outbox
+            union all select due_at_ms from job)"""
+        )[0][0]
+        return None if found is None else _int(found)
+
+    def next_work_ms(self) -> int | None:
+        """Return the earliest time the job itself is due, its outbox aside."""
+        found = self.sql.execute(
+            "select min(at) from (select min(at_ms) as at from due union all select due_at_ms from job)"
+        )[0][0]
+        return None if found is None else _int(found)
+
+    # -- children ----------------------------------------------------------------------------------------------------
+
+    def add_child(self, operation: str, key: str, job_id: str, payload: bytes) -> None:
+        """Record a child that is about to be created."""
+        self.sql.execute(
+            "insert into child (operation, key, job_id, payload, outcome) values (?, ?, ?, ?, null)",
+            operation,
+            key,
+            job_id,
+            payload,
+        )
+
+    def children(self, operation: str) -> list[ChildRow]:
+        """Return the children of a fan-out that are not folded yet."""
+        rows = self.sql.execute(
+            "select operation, key, job_id, payload, outcome from child where operation = ? order by key", operation
+        )
+        return [_child(row) for row in rows]
+
+    def children_under_way(self) -> list[str]:
+        """Return the job ids of every child that has not ended."""
+        return [_str(row[0]) for row in self.sql.execute("select job_id from child where outcome is null")]
+
+    def settle_child(self, operation: str, key: str, outcome: bytes) -> bool:
+        """Store a child's outcome unless it has one or is gone; tell whether it was stored."""
+        changed = self.sql.execute(
+            """update child set outcome = ? where operation = ? and key = ? and outcome is null returning 1""",
+            outcome,
+            operation,
+            key,
+        )
+        return bool(changed)
+
+    def remove_child(self, operation: str, key: str) -> None:
+        """Forget a child that was folded."""
+        self.sql.execute("delete from child where operation = ? and key = ?", operation, key)
+
+    # -- events and outbox -------------------------------------------------------------------------------------------
+
+    def add_event(self, at_ms: int, kind: str, key: str | None = None, data: bytes | None = None) -> None:
+        """Append to the history."""
+        self.sql.execute("insert into event (at_ms, kind, key, data) values (?, ?, ?, ?)", at_ms, kind, key, data)
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        """Return up to ``limit`` events with a number above ``after``."""
+        rows = self.sql.execute(
+            "select seq, at_ms, kind, key, data from event where seq > ? order by seq limit ?", after, limit
+        )
+        return [_event(row) for row in rows]
+
+    def trim_events(self) -> None:
+        """Drop the oldest events beyond the bound."""
+        self.sql.execute("delete from event where seq <= (select max(seq) from event) - ?", MAX_EVENTS)
+
+    def add_outbox(self, kind: str, body: bytes, due_at_ms: int) -> None:
+        """Store something to deliver, in the transaction of what it announces."""
+        self.sql.execute(
+            "insert into outbox (kind, body, attempts, due_at_ms) values (?, ?, 0, ?)", kind, body, due_at_ms
+        )
+
+    def due_outbox(self, now_ms: int, limit: int) -> list[OutboxRow]:
+        """Return what is to be delivered now, oldest first."""
+        rows = self.sql.execute(
+            "select id, kind, body, attempts, due_at_ms from outbox where due_at_ms <= ? order by id limit ?",
+            now_ms,
+            limit,
+        )
+        return [OutboxRow(_int(r[0]), _str(r[1]), _bytes(r[2]), _int(r[3]), _int(r[4])) for r in rows]
+
+    def remove_outbox(self, row_id: int) -> None:
+        """Forget something that was delivered."""
+        self.sql.execute("delete from outbox where id = ?", row_id)
+
+    def retry_outbox(self, row_id: int, due_at_ms: int) -> None:
+        """Try a delivery again later."""
+        self.sql.execute("update outbox set attempts = attempts + 1, due_at_ms = ? where id = ?", due_at_ms, row_id)
+
+
+def _job_params(job: JobRow) -> list[str | int | float | bytes | None]:
+    return [_param(getattr(job, name)) for name in _JOB_FIELDS]
+
+
+def _param(value: object) -> str | int | float | bytes | None:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, (int, float, bytes)):
+        return value
+    raise TypeError(type(value).__name__)
+
+
+def _step(row: SqlRow) -> StepRow:
+    return msgspec.convert(dict(zip(_STEP_FIELDS, row, strict=True)), StepRow, strict=False)
+
+
+def _child(row: SqlRow) -> ChildRow:
+    outcome = row[4]
+    return ChildRow(
+        _str(row[0]), _str(row[1]), _str(row[2]), _bytes(row[3]), None if outcome is None else _bytes(outcome)
+    )
+
+
+def _event(row: SqlRow) -> Event:
+    data = row[4]
+    key = row[3]
+    return Event(
+        _int(row[0]),
+        _int(row[1]),
+        _str(row[2]),
+        None if key is None else _str(key),
+        None if data is None else decode(_bytes(data)),
+    )
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"expected a number, got {type(value).__name__}")
+    return int(value)
+
+
+def _str(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"expected bytes, got {type(value).__name__}")
+    return value

@@ -1,0 +1,58 @@
+"""The state machine of a job: which status may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class JobStatus(StrEnum):
+    """Where a job stands (design.md §2)."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class StepStatus(StrEnum):
+    """Where a step stands."""
+
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED})
+#: Statuses in which a slice may run.
+ACTIVE = frozenset({JobStatus.RUNNING, JobStatus.SUSPENDED, JobStatus.CANCELLING})
+
+_ENDS_OF_WORK = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
+    {
+        JobStatus.QUEUED: frozenset({JobStatus.WAITING, JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+        JobStatus.WAITING: frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+        JobStatus.RUNNING: frozenset({JobStatus.SUSPENDED, JobStatus.PAUSED, JobStatus.CANCELLING}) | _ENDS_OF_WORK,
+        JobStatus.SUSPENDED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING}) | _ENDS_OF_WORK,
+        JobStatus.PAUSED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLING}),
+        JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED}),
+        JobStatus.COMPLETED: frozenset(),
+        JobStatus.FAILED: frozenset(),
+        JobStatus.CANCELLED: frozenset(),
+        JobStatus.EXPIRED: frozenset(),
+    }
+)
+
+
+def may_follow(current: JobStatus, following: JobStatus) -> bool:
+    """Tell whether a job in ``current`` may go to ``following``; staying is always allowed."""
+    return current == following or following in TRANSITIONS[current]

@@ -1,0 +1,61 @@
+"""Every bound of the engine in one place, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Largest value stored in one row. Production refuses rows above 2 MB, the local runtime does not (platform.md §1.1).
+MAX_VALUE_BYTES: Final = 1_900_000
+#: Largest HTTP request body; a payload must fit a row with room for the columns beside it.
+MAX_BODY_BYTES: Final = 1_500_000
+#: Deepest nesting of a JSON body; deeper ones are made to exhaust parsers.
+MAX_JSON_DEPTH: Final = 64
+#: Longest name of a step, event or key: it is a primary key and is shown to people.
+MAX_NAME_CHARS: Final = 256
+#: Longest idempotency key; hashed, so only a guard against misuse.
+MAX_IDEMPOTENCY_KEY_CHARS: Final = 1_024
+#: Most items in one batch enqueue (design.md §5).
+MAX_BATCH_JOBS: Final = 1_000
+#: Most tags of a job, and the longest tag.
+MAX_TAGS: Final = 16
+MAX_TAG_CHARS: Final = 128
+#: Furthest start in the future (a year, as Temporal and Cloudflare Workflows allow).
+MAX_DELAY_MS: Final = 366 * 86_400_000
+
+#: Most operations of one job: beyond it, replay and the step list stop being cheap. ``job.each`` counts as one.
+MAX_OPERATIONS: Final = 25_000
+#: Most events kept per job; older ones are dropped.
+MAX_EVENTS: Final = 30_000
+#: Most failures a fan-out remembers in full; the count is always exact.
+MAX_FAILURES_KEPT: Final = 20
+
+#: A dead slice comes back this long after it began (design.md §4.4 rule 1).
+WATCHDOG_MS: Final = 10_000
+#: A slice takes no new work after this much wall time, read after I/O only (design.md §4.4).
+SLICE_WALL_MS: Final = 5_000
+#: Steps of a slice at first; halved when a slice dies, doubled up to the ceiling when it does not.
+SLICE_UNITS: Final = 500
+SLICE_UNITS_MAX: Final = 2_000
+#: Operations of one job that run at the same time in one slice: outgoing connections are limited to 6 (platform.md §1.1).
+MAX_PARALLEL_STEPS: Final = 6
+#: A step that kills its slice this often, run alone and with nothing finished in between, is poison.
+MAX_STEP_CRASHES: Final = 4
+#: ``job.each`` grows its batches while one takes less than this, and shrinks above four times this.
+BATCH_TARGET_MS: Final = 400
+
+#: A queued job nobody picked up sends itself again after this, doubling to the maximum.
+REQUEUE_MS: Final = 15_000
+REQUEUE_MAX_MS: Final = 600_000
+#: An outbox row that could not be delivered is tried again after this, doubling to the maximum.
+OUTBOX_RETRY_MS: Final = 1_000
+OUTBOX_RETRY_MAX_MS: Final = 300_000
+#: Outbox rows delivered per tick, so that a tick stays bounded.
+OUTBOX_BATCH: Final = 50
+#: A parent asks after its children itself when no notice came for this long.
+CHILD_HEAL_MS: Final = 60_000
+#: A tick that failed for a reason of the platform's comes back after this, doubling to the maximum.
+TICK_RETRY_MS: Final = 1_000
+TICK_RETRY_MAX_MS: Final = 60_000
+
+#: A step's timeout unless the author sets one: well under the 15 min an alarm may take (platform.md §1.1).
+STEP_TIMEOUT_MS: Final = 300_000

@@ -1,0 +1,219 @@
+"""Values that cross the engine's edges: requests, records, notices and views."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from orchestrator.errors import ErrorRecord
+from orchestrator.lifecycle import JobStatus, StepStatus
+
+
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a caller may say about one job."""
+
+    #: Two requests with the same workflow and key are one job.
+    idempotency_key: str | None = None
+    #: Wait this long before starting.
+    delay_ms: int = 0
+    #: Seconds of head start over other waiting jobs.
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    #: ``queue``: through the workflow's queue; ``direct``: handed to the job's own object at once.
+    mode: Literal["queue", "direct"] = "queue"
+
+
+class ParentRef(msgspec.Struct, frozen=True):
+    """The fan-out that a job is a child of."""
+
+    job_id: str
+    operation: str
+    key: str
+
+
+class CreateJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a job's own object to record the job."""
+
+    job_id: str
+    workflow: str
+    payload: object
+    options: JobOptions = JobOptions()
+    parent: ParentRef | None = None
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The job is recorded; ``deduplicated`` when it already was."""
+
+    id: str
+    status: JobStatus
+    deduplicated: bool
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a job is, in a unit people know."""
+
+    done: float
+    total: float | None = None
+    unit: str = "items"
+
+
+class ChildOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a child ended."""
+
+    key: str
+    job_id: str
+    status: JobStatus
+    result: object = None
+    error: ErrorRecord | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the child completed."""
+        return self.status is JobStatus.COMPLETED
+
+
+class ChildNotice(msgspec.Struct, frozen=True):
+    """A child tells its parent how it ended."""
+
+    operation: str
+    outcome: ChildOutcome
+
+
+class JobRow(msgspec.Struct, kw_only=True):
+    """The one row of a job in its own object. Mutable: the journal's working copy."""
+
+    job_id: str
+    workflow: str
+    version: int
+    status: JobStatus
+    phase: Literal["main", "on_failure", "on_cancel"]
+    #: Raised whenever another writer takes over; a commit with an older epoch is refused.
+    epoch: int
+    payload: bytes
+    options: bytes
+    parent: bytes | None
+    created_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    #: When this job next needs a tick for its own sake: start, continuation or watchdog.
+    due_at_ms: int | None
+    slices: int
+    #: Slices that died since the last commit.
+    crashes: int
+    #: Slices that died, ever.
+    crashes_total: int
+    #: Whether a slice has begun and not ended.
+    slice_open: bool
+    #: Units the next slice may use.
+    slice_units: int
+    #: Raised with every change that callers can see.
+    revision: int
+    rows_written: int
+    progress: bytes | None
+    metadata: bytes | None
+    result: bytes | None
+    error: bytes | None
+
+
+class StepRow(msgspec.Struct, kw_only=True):
+    """The checkpoint of one operation."""
+
+    key: str
+    kind: str
+    status: StepStatus
+    attempt: int
+    #: Slices this step killed while it ran alone.
+    crashes: int = 0
+    due_at_ms: int | None = None
+    started_at_ms: int
+    finished_at_ms: int | None = None
+    value: bytes | None = None
+    error: bytes | None = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line of a job's history."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    key: str | None = None
+    data: object = None
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
+    """A step as callers see it."""
+
+    key: str
+    kind: str
+    status: StepStatus
+    attempt: int
+    started_at_ms: int
+    finished_at_ms: int | None
+    due_at_ms: int | None
+    error: ErrorRecord | None
+    #: Counters of a cursor loop or a fan-out.
+    counters: dict[str, int] | None
+
+
+class WaitView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job waits for, and why."""
+
+    kind: str
+    key: str
+    reason: str
+    due_at_ms: int | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as callers see it: exact, from its own object."""
+
+    id: str
+    workflow: str
+    version: int
+    status: JobStatus
+    progress: Progress | None
+    metadata: dict[str, object]
+    result: object
+    error: ErrorRecord | None
+    tags: tuple[str, ...]
+    parent_id: str | None
+    created_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    slices: int
+    crashes: int
+    steps: int
+    rows_written: int
+    revision: int
+    waits: tuple[WaitView, ...]
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the catalog knows of a job."""
+
+    id: str
+    workflow: str
+    status: JobStatus
+    tags: tuple[str, ...]
+    parent_id: str | None
+    created_at_ms: int
+    updated_at_ms: int
+    finished_at_ms: int | None
+    #: When the job means to act next; the sweeper pokes jobs long past it.
+    due_at_ms: int | None
+    revision: int
+    error: str | None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A job or message that gave up."""
+
+    id: str
+    kind: Literal["job", "message"]
+    job_id: str | None
+    workflow: str | None
+    cause: str
+    at_ms: int
+    detail: object = None

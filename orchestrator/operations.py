@@ -1,0 +1,206 @@
+"""What workflow code can await: each operation is an awaitable that hands itself to the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from orchestrator.model import ChildOutcome
+    from orchestrator.ports import Connection
+    from orchestrator.retry import RetryPolicy
+    from orchestrator.sources import Source
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Operation(Generic[T]):
+    """Base of everything ``job.*`` returns. Awaiting it suspends the workflow until the engine has the outcome."""
+
+    kind = "operation"
+
+    def __init__(self, name: str, key: str | None) -> None:
+        self.name = name
+        self.key = key
+
+    def __await__(self) -> Generator[Operation[object], object, T]:
+        return cast("T", (yield cast("Operation[object]", self)))
+
+
+class StepOp(Operation[T]):
+    """Run an async function once, durably."""
+
+    kind = "step"
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[], Awaitable[T]],
+        *,
+        key: str | None,
+        retry: RetryPolicy,
+        timeout_ms: int,
+        into: object | None,
+    ) -> None:
+        super().__init__(name, key)
+        self.run = run
+        self.retry = retry
+        self.timeout_ms = timeout_ms
+        self.into = into
+
+
+class TransactionOp(StepOp[T]):
+    """Run an async function inside a database transaction that commits exactly once."""
+
+    kind = "transaction"
+
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[Connection], Awaitable[T]],
+        *,
+        key: str | None,
+        effect_key: str | None,
+        retry: RetryPolicy,
+        timeout_ms: int,
+        into: object | None,
+    ) -> None:
+        super().__init__(name, _never, key=key, retry=retry, timeout_ms=timeout_ms, into=into)
+        self.body = body
+        self.effect_key = effect_key
+
+
+class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes a cursor loop may use; it learns the best between them."""
+
+    initial: int = 30
+    minimum: int = 1
+    maximum: int = 1_000
+
+
+class EachOp(Operation["EachResult[S]"], Generic[S]):
+    """Walk a source in batches with one overwritten checkpoint."""
+
+    kind = "each"
+
+    def __init__(
+        self,
+        name: str,
+        source: Source[object],
+        body: Callable[[Batch[object, S]], Awaitable[S]],
+        *,
+        key: str | None,
+        state: S,
+        batch: BatchSize,
+        retry: RetryPolicy,
+        timeout_ms: int,
+        unit: str,
+        total: float | None,
+    ) -> None:
+        super().__init__(name, key)
+        self.source = source
+        self.body = body
+        self.state = state
+        self.batch = batch
+        self.retry = retry
+        self.timeout_ms = timeout_ms
+        self.unit = unit
+        self.total = total
+
+
+class Batch(msgspec.Struct, Generic[T, S], frozen=True):
+    """What the body of a cursor loop gets."""
+
+    items: Sequence[T]
+    #: 0-based; stable under retries, so ``idempotency_key`` is too.
+    index: int
+    #: What the body returned for the batch before, or the loop's initial state.
+    state: S
+    idempotency_key: str
+    #: What the source said about this page beside its items.
+    page: object
+
+
+class EachResult(msgspec.Struct, Generic[S], frozen=True):
+    """What a cursor loop leaves behind."""
+
+    state: S
+    items: int
+    batches: int
+
+
+class SleepOp(Operation[None]):
+    """Suspend until a point in time."""
+
+    kind = "sleep"
+
+    def __init__(self, name: str, *, key: str | None, delay_ms: int | None, until_ms: int | None) -> None:
+        super().__init__(name, key)
+        self.delay_ms = delay_ms
+        self.until_ms = until_ms
+
+
+class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One child of a fan-out."""
+
+    key: str
+    payload: object
+
+
+class ChildrenOp(Operation["ChildrenResult[S]"], Generic[S]):
+    """Run a child job per item of a source, a sliding window at a time, and fold their outcomes durably."""
+
+    kind = "children"
+
+    def __init__(
+        self,
+        name: str,
+        workflow: str,
+        source: Source[ChildRequest],
+        reduce: Callable[[S, ChildOutcome], S],
+        *,
+        key: str | None,
+        state: S,
+        window: int,
+        tolerate: float,
+        unit: str,
+        total: float | None,
+    ) -> None:
+        super().__init__(name, key)
+        self.unit = unit
+        self.total = total
+        self.workflow = workflow
+        self.source = source
+        self.reduce = reduce
+        self.state = state
+        self.window = window
+        #: Most failures that are no failure of the fan-out; infinity collects them all.
+        self.tolerate = tolerate
+
+
+class ChildrenResult(msgspec.Struct, Generic[S], frozen=True):
+    """What a fan-out leaves behind."""
+
+    state: S
+    succeeded: int
+    failed: int
+    #: The first failures, bounded (limits.MAX_FAILURES_KEPT); ``failed`` is the exact count.
+    failures: tuple[ChildOutcome, ...]
+
+
+class GatherOp(Operation["list[T]"], Generic[T]):
+    """Run branches in parallel."""
+
+    kind = "gather"
+
+    def __init__(self, branches: Sequence[Coroutine[object, object, T] | Operation[T]], *, limit: int | None) -> None:
+        super().__init__("gather", None)
+        self.branches = branches
+        self.limit = limit or max(1, len(branches))
+
+
+async def _never() -> object:
+    raise AssertionError("a transaction runs its body, not run()")

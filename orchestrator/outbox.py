@@ -1,0 +1,52 @@
+"""Delivers what a job's commits announced: at least once, in order, with stable ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator import codec
+from orchestrator.errors import RequestError
+from orchestrator.journal import Journal, OutboxRow
+from orchestrator.limits import OUTBOX_BATCH, OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS
+from orchestrator.model import ChildNotice, JobRow, JobSummary, ParentRef
+from orchestrator.ports import Platform
+from orchestrator.views import job_outcome
+
+
+class Outbox:
+    """The outbox of one job."""
+
+    def __init__(self, journal: Journal, platform: Platform) -> None:
+        self._journal = journal
+        self._platform = platform
+
+    async def deliver(self, job: JobRow, summarize: Callable[[], JobSummary]) -> None:
+        """Deliver what is due. A row goes only after its delivery succeeded, so a crash repeats it."""
+        rows = self._journal.due_outbox(self._platform.clock.now_ms(), OUTBOX_BATCH)
+        catalog = [row for row in rows if row.kind == "catalog"]
+        for row in catalog[:-1]:
+            self._journal.remove_outbox(row.id)  # the last one tells everything
+        for row in [row for row in rows if row.kind != "catalog"] + catalog[-1:]:
+            try:
+                await self._send(row, job, summarize)
+            except RequestError as error:
+                # The receiver will never take it, so it would be retried for ever.
+                fields = {"job_id": job.job_id, "kind": row.kind, "error": error.error_code}
+                self._platform.log("error", "outbox.refused", fields)
+                self._journal.remove_outbox(row.id)
+            except Exception as error:
+                wait_ms = min(OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS * 2 ** min(row.attempts, 20))
+                self._journal.retry_outbox(row.id, self._platform.clock.now_ms() + wait_ms)
+                fields = {"job_id": job.job_id, "kind": row.kind, "attempts": row.attempts + 1, "error": repr(error)}
+                self._platform.log("warning", "outbox.failed", fields)
+            else:
+                self._journal.remove_outbox(row.id)
+
+    async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> None:
+        network = self._platform.network
+        if row.kind == "parent":
+            parent = codec.decode_as(row.body, ParentRef)
+            await network.finished(parent.job_id, ChildNotice(parent.operation, job_outcome(job, parent.key)))
+        else:
+            # The summary as it is now: a newer one makes an older one pointless, and the catalog orders by revision.
+            await network.publish(summarize())

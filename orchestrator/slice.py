@@ -1,0 +1,330 @@
+"""One slice: runs a job's open operations within a budget, committing each outcome as it comes.
+
+Every commit is one group of synchronous writes, fenced by the epoch, with no await in between (design.md §4.5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from typing import cast
+
+import msgspec
+
+from orchestrator import codec
+from orchestrator.attempt import Attempt, Settled, failed, given_up, run
+from orchestrator.driver import Success
+from orchestrator.errors import ErrorRecord, OrchestratorError, RetryableError, StepTimeoutError
+from orchestrator.execution import Execution
+from orchestrator.fanout import Fanout
+from orchestrator.journal import Journal
+from orchestrator.lifecycle import JobStatus, StepStatus
+from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS
+from orchestrator.model import StepRow
+from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp
+from orchestrator.ports import Platform, Resources
+from orchestrator.retry import RetryPolicy
+from orchestrator.step_context import StepContext, enter_step
+
+#: Creating children fails only for reasons of the platform's; the parent waits them out.
+_FANOUT_RETRY = RetryPolicy(max_attempts=1_000, max_interval_ms=60_000)
+
+
+class StaleSliceError(OrchestratorError):
+    """Another writer has taken the job over; this slice may commit nothing more."""
+
+    code = "stale_slice"
+
+
+class Running(msgspec.Struct):
+    """An attempt under way."""
+
+    key: str
+    deadline_ms: int
+
+
+class Slice:
+    """The work of one alarm.
+
+    Args:
+        execution: the job in memory.
+        journal: where outcomes are committed.
+        platform: the ports.
+        resources: what the slice's steps use.
+        fanouts: the job's fan-outs, kept between slices.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        journal: Journal,
+        platform: Platform,
+        resources: Resources,
+        fanouts: dict[str, Fanout],
+    ) -> None:
+        self._execution = execution
+        self._job = execution.job
+        self._epoch = execution.job.epoch
+        self._journal = journal
+        self._platform = platform
+        self._resources = resources
+        self._fanouts = fanouts
+        self._began_ms = platform.clock.now_ms()
+        self._units_left = execution.job.slice_units
+        self._tasks: dict[asyncio.Task[Settled | None], Running] = {}
+        self.advanced = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the slice may start nothing more: counted units, or wall time read after I/O (design.md §4.4)."""
+        return self._units_left <= 0 or self._platform.clock.now_ms() - self._began_ms > SLICE_WALL_MS
+
+    @property
+    def _stopped(self) -> bool:
+        return self._job.status is JobStatus.CANCELLING and self._job.phase != "on_cancel"
+
+    async def run(self) -> None:
+        """Work until the workflow ends, everything waits, or the budget is used up."""
+        driver = self._execution.driver
+        driver.advance()
+        while driver.outcome is None and not self._stopped:
+            await self._start_what_can()
+            if driver.outcome is not None or not self._tasks:
+                break
+            await self._collect()
+            driver.advance()
+        await self._abandon()
+
+    def has_work(self) -> bool:
+        """Tell whether the next slice could start something at once."""
+        now_ms = self._platform.clock.now_ms()
+        return any(self._can_start(key, row, now_ms) for key, row in self._execution.open.items())
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    async def _start_what_can(self) -> None:
+        driver = self._execution.driver
+        progressed = True
+        while progressed and driver.outcome is None and not self.exhausted:
+            progressed = False
+            now_ms = self._platform.clock.now_ms()
+            busy = {running.key for running in self._tasks.values()}
+            room = (1 if self._job.crashes else MAX_PARALLEL_STEPS) - len(self._tasks)
+            idle = [(key, row) for key, row in self._execution.open.items() if key not in busy]
+            ready = [key for key, row in idle if self._can_start(key, row, now_ms)]
+            for key in ready[: max(0, room)]:
+                if self._units_left <= 0:
+                    break
+                progressed = await self._start(key) or progressed
+            if progressed:
+                driver.advance()
+
+    def _can_start(self, key: str, row: StepRow, now_ms: int) -> bool:
+        op = self._execution.driver.pending[key].op
+        if isinstance(op, ChildrenOp):
+            return self._fanout(key, op).can_move(row, now_ms)
+        return row.due_at_ms is None or row.due_at_ms <= now_ms
+
+    async def _start(self, key: str) -> bool:
+        """Start an operation; tell whether it ended at once."""
+        row, op = self._execution.open[key], self._execution.driver.pending[key].op
+        self._units_left -= 1
+        now_ms = self._platform.clock.now_ms()
+        if isinstance(op, SleepOp):
+            done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
+            self.commit(Settled(done, Success()))
+            return True
+        if self._job.crashes and not isinstance(op, ChildrenOp):
+            if row.crashes >= MAX_STEP_CRASHES:
+                self.commit(given_up(row, _poison(row), now_ms))
+                return True
+            await self._mark(row)
+        work = self._pump(key, op) if isinstance(op, ChildrenOp) else self._attempt(key)
+        timeout_ms = op.timeout_ms if isinstance(op, (StepOp, EachOp)) else SLICE_WALL_MS * 6
+        task = start_task(work)
+        if task.done():
+            self._settle(task.result())
+            return True
+        self._tasks[task] = Running(key, now_ms + timeout_ms)
+        return False
+
+    async def _mark(self, row: StepRow) -> None:
+        """After a dead slice, note durably which operation runs, alone, so that a killer is known by name."""
+        self._fence()
+        row.crashes += 1
+        row.status = StepStatus.RUNNING
+        self._journal.put_step(row)
+        await self._platform.sync()
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, key: str) -> Settled:
+        row, op = self._execution.open[key], self._execution.driver.pending[key].op
+        now_ms = self._platform.clock.now_ms()
+        timeout_ms = op.timeout_ms if isinstance(op, (StepOp, EachOp)) else 0
+        identity = f"{self._job.job_id}:{key}"
+        enter_step(
+            StepContext(
+                job_id=self._job.job_id,
+                key=key,
+                attempt=row.attempt,
+                idempotency_key=identity,
+                deadline_ms=now_ms + timeout_ms,
+                now_ms=now_ms,
+                services=self._resources.services,
+                database=self._resources.database,
+                report=self._execution.set_progress,
+                write_log=partial(self._log, "info"),
+            )
+        )
+        attempt = Attempt(
+            row=row,
+            idempotency_key=identity,
+            database=self._resources.database,
+            now_ms=self._platform.clock.now_ms,
+            random=self._platform.entropy.random,
+        )
+        return await run(op, attempt)
+
+    async def _pump(self, key: str, op: ChildrenOp[object]) -> Settled | None:
+        """Move a fan-out on. Folding commits by itself: no notice may come between it and its commit."""
+        fanout, row = self._fanout(key, op), self._execution.open[key]
+        try:
+            if row.status is StepStatus.WAITING and (row.due_at_ms or 0) <= self._platform.clock.now_ms():
+                await fanout.heal()
+            self._fence()
+            settled = fanout.fold(row, self._platform.clock.now_ms())
+            if settled.outcome is not None:
+                return settled
+            self.commit(settled)
+            if fanout.broken(settled.row):
+                await fanout.stop_children("a sibling failed")
+                return None
+            tally, requests = await fanout.read_more(self._execution.open[key])
+            self._fence()
+            self.commit(fanout.store(self._execution.open[key], tally, requests, self._platform.clock.now_ms()))
+            await fanout.create_children()
+        except StaleSliceError:
+            raise
+        except Exception as error:
+            policy = _FANOUT_RETRY if isinstance(error, RetryableError) else self._retry()
+            attempt = Attempt(
+                row=self._execution.open[key],
+                idempotency_key=key,
+                database=self._resources.database,
+                now_ms=self._platform.clock.now_ms,
+                random=self._platform.entropy.random,
+            )
+            return failed(policy, attempt, error)
+        return None
+
+    async def _collect(self) -> None:
+        """Wait for the first attempts to end, or to run out of time."""
+        now_ms = self._platform.clock.now_ms()
+        patience_s = max(0, min(running.deadline_ms for running in self._tasks.values()) - now_ms) / 1000
+        done, _ = await asyncio.wait(self._tasks, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            del self._tasks[task]
+            self._settle(task.result())
+        now_ms = self._platform.clock.now_ms()
+        for task, running in list(self._tasks.items()):
+            if running.deadline_ms <= now_ms and not task.done():
+                self._time_out(task, running)
+
+    def _time_out(self, task: asyncio.Task[Settled | None], running: Running) -> None:
+        """Give an attempt up. It may go on running, but what it returns is dropped: only a settled task commits."""
+        del self._tasks[task]
+        task.cancel()
+        task.add_done_callback(_forget)
+        op = self._execution.driver.pending[running.key].op
+        policy = op.retry if isinstance(op, (StepOp, EachOp)) else self._retry()
+        attempt = Attempt(
+            row=self._execution.open[running.key],
+            idempotency_key=running.key,
+            database=self._resources.database,
+            now_ms=self._platform.clock.now_ms,
+            random=self._platform.entropy.random,
+        )
+        timeout_ms = op.timeout_ms if isinstance(op, (StepOp, EachOp)) else 0
+        self.commit(failed(policy, attempt, StepTimeoutError(f"{running.key} took longer than {timeout_ms} ms")))
+
+    async def _abandon(self) -> None:
+        """Stop what still runs when the workflow has ended or the job is being cancelled."""
+        for task in self._tasks:
+            task.cancel()
+            task.add_done_callback(_forget)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+        self._tasks.clear()
+
+    # -- committing --------------------------------------------------------------------------------------------------
+
+    def _settle(self, settled: Settled | None) -> None:
+        if settled is not None:
+            self.commit(settled)
+
+    def commit(self, settled: Settled) -> None:
+        """Store what an attempt led to, and hand the workflow its outcome.
+
+        Raises:
+            StaleSliceError: another writer has taken over.
+        """
+        self._fence()
+        row, execution, journal = settled.row, self._execution, self._journal
+        before = execution.open[row.key]
+        journal.put_step(row)
+        if row.due_at_ms != before.due_at_ms:
+            journal.set_due(row.key, row.due_at_ms)
+        if settled.event is not None:
+            kind, data = settled.event
+            body = None if data is None else codec.encode(data)
+            journal.add_event(self._platform.clock.now_ms(), kind, row.key, body)
+        if settled.progress is not None:
+            execution.set_progress(settled.progress)
+        if settled.advanced:
+            self.advanced = True
+            self._job.crashes = 0
+        if settled.outcome is None:
+            execution.open[row.key] = row
+        else:
+            del execution.open[row.key]
+            self._fanouts.pop(row.key, None)
+            execution.driver.deliver(row.key, settled.outcome)
+
+    def _fence(self) -> None:
+        if self._journal.epoch() != self._epoch:
+            raise StaleSliceError
+
+    def _fanout(self, key: str, op: ChildrenOp[object]) -> Fanout:
+        found = self._fanouts.get(key)
+        if found is None:
+            found = self._fanouts[key] = Fanout(
+                self._job.job_id, key, cast("ChildrenOp[object]", op), self._journal, self._platform.network
+            )
+        return found
+
+    def _retry(self) -> RetryPolicy:
+        return self._execution.workflow.options.retry
+
+    def _log(self, level: str, message: str, fields: dict[str, object]) -> None:
+        self._platform.log(level, message, {"job_id": self._job.job_id, **fields})
+
+
+def start_task(work: Coroutine[object, object, Settled | None]) -> asyncio.Task[Settled | None]:
+    """Start a task; where Python allows (3.12), run it at once up to its first wait, which most steps never reach."""
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=loop, eager_start=True)
+    return loop.create_task(work)
+
+
+def _forget(task: asyncio.Task[Settled | None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _poison(row: StepRow) -> ErrorRecord:
+    message = f"{row.key} killed its slice {row.crashes} times: it uses too much CPU or memory at once"
+    return ErrorRecord(code="step_crashed", message=message, step=row.key, attempt=row.attempt)

@@ -1,0 +1,60 @@
+"""What a running step knows about itself, reached with :func:`current_step`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+
+import msgspec
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.model import Progress
+from orchestrator.ports import Database
+
+
+class StepContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt under way."""
+
+    job_id: str
+    key: str
+    #: 1-based.
+    attempt: int
+    #: Stable under retries and replays: hand it to outside systems (design.md §6).
+    idempotency_key: str
+    #: When the attempt is given up.
+    deadline_ms: int
+    #: The time at which the attempt began; fixed for the attempt.
+    now_ms: int
+    #: The adapters the composition root provides; ``steps`` narrows them.
+    services: object
+    database: Callable[[], Database]
+    report: Callable[[Progress], None]
+    write_log: Callable[[str, dict[str, object]], None]
+
+    def log(self, message: str, **fields: object) -> None:
+        """Write a structured log line with the job, step and attempt."""
+        self.write_log(message, {"step": self.key, "attempt": self.attempt, **fields})
+
+    def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
+        """Say how far the job is; stored with the next checkpoint."""
+        self.report(Progress(done, total, unit))
+
+
+_current: ContextVar[StepContext] = ContextVar("orchestrator_step")
+
+
+def current_step() -> StepContext:
+    """Return the attempt that this code runs in.
+
+    Raises:
+        OrchestratorError: called outside a step (code ``not_in_step``).
+    """
+    found = _current.get(None)
+    if found is None:
+        raise OrchestratorError("current_step() works inside functions that job.* operations run", code="not_in_step")
+    return found
+
+
+def enter_step(context: StepContext) -> None:
+    """Make ``context`` the current step of the running task."""
+    _current.set(context)

@@ -1,0 +1,329 @@
+"""A deterministic world of jobs: objects with SQLite and an alarm, a queue, and time that jumps to what is due next.
+
+The fault it makes is the one every platform makes: an object stops before any chosen write, loses what was not
+durable and its memory, and comes back when its alarm fires.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from orchestrator.engine import JobEngine
+from orchestrator.errors import UnknownJobError
+from orchestrator.ids import new_job_id
+from orchestrator.journal import Journal
+from orchestrator.lifecycle import TERMINAL
+from orchestrator.model import (
+    ChildNotice,
+    ChildOutcome,
+    Created,
+    CreateJob,
+    JobOptions,
+    JobSummary,
+    JobView,
+)
+from orchestrator.ports import Database
+from orchestrator.testing.sql import MemorySql
+from orchestrator.views import job_view
+from orchestrator.workflow import Registry, Workflow
+
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The object stops here. A BaseException, since author code must not survive it."""
+
+
+class VirtualClock:
+    """Time that moves only when the world moves it."""
+
+    def __init__(self) -> None:
+        self.time_ms = 1_700_000_000_000
+
+    def now_ms(self) -> int:
+        """Return the virtual time."""
+        return self.time_ms
+
+
+class SeededEntropy:
+    """Randomness from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def random(self) -> float:
+        """Return the next float."""
+        return self._random.random()
+
+    def random_bytes(self, size: int) -> bytes:
+        """Return the next bytes."""
+        return self._random.randbytes(size)
+
+
+class WorldObject:
+    """One Durable Object of the world: durable SQL and alarm, and an engine that a crash forgets."""
+
+    def __init__(self, world: World, job_id: str) -> None:
+        self.world = world
+        self.job_id = job_id
+        self.sql = MemorySql(world.before_write)
+        self.alarm = self
+        self.alarm_ms: int | None = None
+        self._durable_alarm_ms: int | None = None
+        self.alarm_writes = 0
+        self.engine = self._boot()
+
+    def _boot(self) -> JobEngine:
+        return JobEngine(self, self.world.registry, always_replay=self.world.always_replay)
+
+    # Alarm port: the alarm's time is a row of the object, so it commits and is lost with the writes around it.
+
+    def set(self, at_ms: int) -> None:
+        """Arm the alarm."""
+        if at_ms <= self.clock.now_ms():
+            raise AssertionError("an alarm in the past is dropped by workerd inside alarm()")
+        self.alarm_ms = at_ms
+        self.alarm_writes += 1
+
+    def clear(self) -> None:
+        """Disarm the alarm."""
+        self.alarm_ms = None
+
+    # Platform port
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The world's clock."""
+        return self.world.clock
+
+    @property
+    def entropy(self) -> SeededEntropy:
+        """The world's randomness."""
+        return self.world.entropy
+
+    @property
+    def network(self) -> WorldNetwork:
+        """The other objects; sending waits for durable writes, as the output gate does."""
+        return WorldNetwork(self.world, self)
+
+    def resources(self) -> WorldResources:
+        """Open what a slice needs."""
+        return WorldResources(self)
+
+    async def sync(self) -> None:
+        """Make the writes durable."""
+        self.commit()
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Keep a log line."""
+        self.world.logs.append((level, event, dict(fields)))
+
+    # Life and death
+
+    def commit(self) -> None:
+        """Make the writes and the alarm durable together."""
+        self.sql.commit()
+        self._durable_alarm_ms = self.alarm_ms
+
+    def crash(self) -> None:
+        """Lose memory and whatever was not durable."""
+        self.sql.discard()
+        self.alarm_ms = self._durable_alarm_ms
+        self.engine = self._boot()
+
+    async def fire(self) -> None:
+        """Run the alarm. The runtime keeps it until the handler ends, unless the handler sets another."""
+        fired_ms = self.alarm_ms
+        self.alarm_ms = None
+        try:
+            await self.engine.tick()
+            self.commit()
+        except Crash:
+            self.crash()
+            if self.alarm_ms is None or self.alarm_ms == fired_ms:
+                self.alarm_ms = self._durable_alarm_ms = self.clock.now_ms() + 2_000  # the platform's retry
+            self.world.crashes += 1
+
+
+class WorldResources:
+    """What a slice of a world's job holds open."""
+
+    def __init__(self, owner: WorldObject) -> None:
+        self._owner = owner
+
+    @property
+    def services(self) -> object:
+        """What the test put there."""
+        self._owner.commit()
+        return self._owner.world.services
+
+    def database(self) -> Database:
+        """Return the test's database."""
+        self._owner.commit()
+        if self._owner.world.database is None:
+            raise AssertionError("this world has no database: World(..., database=…)")
+        return self._owner.world.database()
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+class WorldNetwork:
+    """Calls between objects, delivered at once."""
+
+    def __init__(self, world: World, sender: WorldObject) -> None:
+        self._world = world
+        self._sender = sender
+
+    async def create(self, request: CreateJob) -> Created:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.call(request.job_id, lambda engine: engine.create(request))
+
+    async def finished(self, parent_id: str, notice: ChildNotice) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        if not self._world.lose_notices:
+            self._world.call(parent_id, lambda engine: engine.child_finished(notice))
+
+    async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.call(job_id, lambda engine: engine.outcome(key))
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        self._world.call(job_id, lambda engine: engine.cancel(reason))
+
+    async def enqueue(self, queue: str, job_id: str) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        self._world.queued.append(job_id)
+
+    async def publish(self, summary: JobSummary) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        self._world.catalog[summary.id] = summary
+
+
+class World:
+    """Jobs, virtual time and faults.
+
+    Args:
+        *workflows: what jobs may run.
+        services: what ``current_step().services`` is.
+        database: gives the database of ``job.transaction``.
+        always_replay: drop coroutines after every slice.
+        seed: of the world's randomness.
+    """
+
+    def __init__(
+        self,
+        *workflows: Workflow,
+        services: object = None,
+        database: Callable[[], Database] | None = None,
+        always_replay: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.registry = Registry(list(workflows))
+        self.services = services
+        self.database = database
+        self.always_replay = always_replay
+        self.clock = VirtualClock()
+        self.entropy = SeededEntropy(seed)
+        self.objects: dict[str, WorldObject] = {}
+        self.queued: list[str] = []
+        self.catalog: dict[str, JobSummary] = {}
+        self.logs: list[tuple[str, str, dict[str, object]]] = []
+        self.lose_notices = False
+        self.crashes = 0
+        self.writes = 0
+        self.ticks = 0
+        self._crash_at: set[int] = set()
+
+    def crash_at(self, *writes: int) -> None:
+        """Stop whichever object makes the n-th write of the world (1-based), right before it."""
+        self._crash_at.update(writes)
+
+    def before_write(self) -> None:
+        """Count a write; crash when it was chosen."""
+        self.writes += 1
+        if self.writes in self._crash_at:
+            raise Crash
+
+    def call(self, job_id: str, call: Callable[[JobEngine], T]) -> T:
+        """Call a job's object, durably. A crash of the callee is not the caller's: it is called again."""
+        found = self.objects.get(job_id)
+        if found is None:
+            found = self.objects[job_id] = WorldObject(self, job_id)
+        for _ in range(10):
+            try:
+                result = call(found.engine)
+                found.commit()
+            except Crash:
+                found.crash()
+                self.crashes += 1
+            else:
+                return result
+        raise AssertionError("the callee crashed ten times in a row")
+
+    def start(self, workflow: str, payload: object, options: JobOptions | None = None) -> str:
+        """Create a job and dispatch it; return its id."""
+        job_id = new_job_id(self.clock, self.entropy)
+        request = CreateJob(
+            job_id=job_id, workflow=workflow, payload=payload, options=options or JobOptions(mode="direct")
+        )
+        self.call(job_id, lambda engine: engine.create(request))
+        return job_id
+
+    async def step(self, *, until_ms: int | None = None) -> bool:
+        """Deliver the queue, then jump to the earliest alarm and run it; False when nothing is left to do."""
+        while self.queued:
+            self.call(self.queued.pop(0), lambda engine: engine.dispatch())
+        armed = [(item.alarm_ms, item.job_id) for item in self.objects.values() if item.alarm_ms is not None]
+        if not armed:
+            return False
+        at_ms, job_id = min(armed)
+        if until_ms is not None and at_ms > until_ms:
+            self.clock.time_ms = until_ms
+            return False
+        self.clock.time_ms = max(self.clock.time_ms, at_ms)
+        self.ticks += 1
+        await self.objects[job_id].fire()
+        return True
+
+    async def run(self, *, max_ticks: int = 100_000, until_ms: int | None = None) -> None:
+        """Run until nothing is due.
+
+        Raises:
+            AssertionError: the world is still busy after ``max_ticks``, or a job is stranded.
+        """
+        for _ in range(max_ticks):
+            if not await self.step(until_ms=until_ms):
+                break
+        else:
+            raise AssertionError(f"still busy after {max_ticks} ticks")
+        if until_ms is None:
+            self.check()
+
+    def check(self) -> None:
+        """Assert that no unfinished job is without something that will wake it (design.md §8)."""
+        for item in self.objects.values():
+            journal = Journal(item.sql)
+            job = journal.load_job() if journal.exists() else None
+            if job is not None and job.status not in TERMINAL and job.status != "paused":
+                assert item.alarm_ms is not None, f"{job.job_id} is {job.status} and nothing will wake it"
+
+    def view(self, job_id: str) -> JobView:
+        """Return a job's status.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        found = self.objects.get(job_id)
+        if found is None:
+            raise UnknownJobError
+        return job_view(found.engine.known(), found.engine.journal)

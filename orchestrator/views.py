@@ -1,0 +1,126 @@
+"""What callers see of a job, made from its journal."""
+
+from __future__ import annotations
+
+from orchestrator import codec
+from orchestrator.errors import ErrorRecord
+from orchestrator.journal import Journal
+from orchestrator.lifecycle import JobStatus, StepStatus
+from orchestrator.model import (
+    ChildOutcome,
+    JobOptions,
+    JobRow,
+    JobSummary,
+    JobView,
+    ParentRef,
+    Progress,
+    StepRow,
+    StepView,
+    WaitView,
+)
+
+_REASONS = {
+    ("sleep", StepStatus.WAITING): "sleeping",
+    ("children", StepStatus.WAITING): "waiting for child jobs",
+}
+
+
+def job_view(job: JobRow, journal: Journal) -> JobView:
+    """Return the job's status, exact at this moment."""
+    options = codec.decode_as(job.options, JobOptions)
+    return JobView(
+        id=job.job_id,
+        workflow=job.workflow,
+        version=job.version,
+        status=job.status,
+        progress=None if job.progress is None else codec.decode_as(job.progress, Progress),
+        metadata={} if job.metadata is None else codec.decode_as(job.metadata, dict[str, object]),
+        result=None if job.result is None else codec.decode(job.result),
+        error=_error(job.error),
+        tags=options.tags,
+        parent_id=_parent_id(job),
+        created_at_ms=job.created_at_ms,
+        started_at_ms=job.started_at_ms,
+        finished_at_ms=job.finished_at_ms,
+        slices=job.slices,
+        crashes=job.crashes_total,
+        steps=journal.count_steps(),
+        rows_written=job.rows_written,
+        revision=job.revision,
+        waits=_waits(job, journal),
+    )
+
+
+def step_view(row: StepRow) -> StepView:
+    """Return one step; values stay private, counters are shown."""
+    return StepView(
+        key=row.key,
+        kind=row.kind,
+        status=row.status,
+        attempt=row.attempt,
+        started_at_ms=row.started_at_ms,
+        finished_at_ms=row.finished_at_ms,
+        due_at_ms=row.due_at_ms,
+        error=_error(row.error),
+        counters=_counters(row),
+    )
+
+
+def job_outcome(job: JobRow, key: str) -> ChildOutcome:
+    """Return how a job ended, as its parent wants it."""
+    result = None if job.result is None else codec.decode(job.result)
+    return ChildOutcome(key=key, job_id=job.job_id, status=job.status, result=result, error=_error(job.error))
+
+
+def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
+    """Return what the catalog is to know."""
+    error = _error(job.error)
+    return JobSummary(
+        id=job.job_id,
+        workflow=job.workflow,
+        status=job.status,
+        tags=codec.decode_as(job.options, JobOptions).tags,
+        parent_id=_parent_id(job),
+        created_at_ms=job.created_at_ms,
+        updated_at_ms=job.finished_at_ms or job.started_at_ms or job.created_at_ms,
+        finished_at_ms=job.finished_at_ms,
+        due_at_ms=due_at_ms,
+        revision=job.revision,
+        error=None if error is None else f"{error.code}: {error.message}"[:300],
+    )
+
+
+def _waits(job: JobRow, journal: Journal) -> tuple[WaitView, ...]:
+    if job.status is JobStatus.QUEUED:
+        return (WaitView(kind="queue", key="", reason="waiting for a queue consumer", due_at_ms=job.due_at_ms),)
+    if job.status is JobStatus.WAITING:
+        return (WaitView(kind="start", key="", reason="starts later", due_at_ms=job.due_at_ms),)
+    return tuple(
+        WaitView(kind=row.kind, key=row.key, reason=_reason(row), due_at_ms=row.due_at_ms)
+        for row in journal.open_steps()
+        if row.status is not StepStatus.RUNNING
+    )
+
+
+def _reason(row: StepRow) -> str:
+    if row.status is StepStatus.RETRYING:
+        error = _error(row.error)
+        return f"attempt {row.attempt} follows after {error.code if error else 'an error'}"
+    return _REASONS.get((row.kind, row.status), str(row.status))
+
+
+def _counters(row: StepRow) -> dict[str, int] | None:
+    if row.kind not in {"each", "children"} or row.value is None:
+        return None
+    tally = codec.decode(row.value)
+    if not isinstance(tally, dict):
+        return None
+    return {str(name): value for name, value in tally.items() if isinstance(value, int) and not isinstance(value, bool)}
+
+
+def _parent_id(job: JobRow) -> str | None:
+    return None if job.parent is None else codec.decode_as(job.parent, ParentRef).job_id
+
+
+def _error(data: bytes | None) -> ErrorRecord | None:
+    return None if data is None else codec.decode_as(data, ErrorRecord)

@@ -1,0 +1,149 @@
+"""Workflow definitions and the registry that finds them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Coroutine, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.errors import DefinitionError, InvalidPayloadError, UnknownWorkflowError
+from orchestrator.ids import checked_name
+from orchestrator.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from orchestrator.context import JobContext
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class Main(Protocol):
+    """What a workflow's function looks like to the engine."""
+
+    def __call__(self, job: JobContext, payload: BaseModel, /) -> Coroutine[object, object, object]:
+        """Begin the workflow."""
+        ...
+
+
+class Hook(Protocol):
+    """``on_failure`` and ``on_cancel``: durable steps like any other."""
+
+    def __call__(self, job: JobContext, payload: BaseModel, error: str, /) -> Coroutine[object, object, object]:
+        """Begin the hook."""
+        ...
+
+
+class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every job of a workflow."""
+
+    #: The retry policy of its steps unless a step says otherwise.
+    retry: RetryPolicy = RetryPolicy()
+    #: The name of the Cloudflare queue its jobs travel through (``wrangler.toml``).
+    queue: str = "orchestrator-default-queue"
+    #: Runs once, durably, when the workflow has failed.
+    on_failure: Hook | None = None
+    #: Runs once, durably, when the job is cancelled.
+    on_cancel: Hook | None = None
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered definition."""
+
+    name: str
+    version: int
+    payload_model: type[BaseModel]
+    main: Main
+    options: WorkflowOptions
+
+    def parse(self, payload: object) -> BaseModel:
+        """Validate a payload.
+
+        Raises:
+            InvalidPayloadError: with one entry per fault in ``details["errors"]``; values are not repeated.
+        """
+        try:
+            return self.payload_model.model_validate(payload)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            paths = [{"path": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in faults]
+            first = f"{paths[0]['path']}: {paths[0]['message']}" if paths else "invalid"
+            raise InvalidPayloadError(
+                f"The payload does not fit {self.name}: {first}", details={"errors": paths}
+            ) from None
+
+
+def workflow(
+    name: str,
+    *,
+    version: int = 1,
+    options: WorkflowOptions | None = None,
+) -> Callable[[Callable[[JobContext, P], Coroutine[object, object, object]]], Workflow]:
+    """Make a workflow of an ``async def (job, payload)``.
+
+    Args:
+        name: what callers ask for.
+        version: recorded with each job.
+        options: retry policy, queue and hooks.
+
+    Raises:
+        DefinitionError: the function is not ``async``, or its payload is not annotated with a pydantic model.
+    """
+
+    def register(main: Callable[[JobContext, P], Coroutine[object, object, object]]) -> Workflow:
+        if not inspect.iscoroutinefunction(main):
+            raise DefinitionError(f"Workflow {name!r} must be an async def")
+        return Workflow(
+            name=checked_name(name, what="workflow name"),
+            version=version,
+            payload_model=_payload_model(name, main),
+            main=cast("Main", main),
+            options=options or WorkflowOptions(),
+        )
+
+    return register
+
+
+class Registry:
+    """The workflows a Worker knows, by name."""
+
+    def __init__(self, workflows: list[Workflow]) -> None:
+        self._by_name: dict[str, Workflow] = {}
+        for item in workflows:
+            if self._by_name.setdefault(item.name, item) is not item:
+                raise DefinitionError(f"Two workflows are named {item.name!r}")
+
+    def get(self, name: str) -> Workflow:
+        """Return a workflow.
+
+        Raises:
+            UnknownWorkflowError: no workflow has this name.
+        """
+        found = self._by_name.get(name)
+        if found is None:
+            raise UnknownWorkflowError(f"There is no workflow {name[:80]!r}", details={"known": sorted(self._by_name)})
+        return found
+
+    def __iter__(self) -> Iterator[Workflow]:
+        return iter(self._by_name.values())
+
+
+def discover(package: ModuleType) -> Registry:
+    """Import every module of a package and collect the workflows they define."""
+    found: dict[int, Workflow] = {}
+    for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        module = importlib.import_module(info.name)
+        found.update({id(item): item for item in vars(module).values() if isinstance(item, Workflow)})
+    return Registry(list(found.values()))
+
+
+def _payload_model(name: str, main: Callable[..., object]) -> type[BaseModel]:
+    parameters = list(inspect.signature(main, eval_str=True).parameters.values())
+    model: object = parameters[1].annotation if len(parameters) == 2 else None
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise DefinitionError(f"Workflow {name!r} takes (job: JobContext, payload: SomePydanticModel)")
+    return model
