@@ -1,0 +1,50 @@
+"""What the steps of this platform use, handed to them by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from orchestrator import current_step
+from orchestrator.errors import OrchestratorError
+from orchestrator.ports import Blobs, Database, Http
+from steps.embeddings.config import EmbeddingSettings
+from steps.embeddings.workers_ai import WorkersAi
+from steps.vectors.config import VectorStoreSettings
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Configuration of the jobs; secrets stay out of its repr."""
+
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    vectors: VectorStoreSettings = VectorStoreSettings()
+    #: The external parser service; None means the built-in parser.
+    partition_api_url: str | None = None
+    partition_api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return "Settings(…)"
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """The adapters of one slice."""
+
+    settings: Settings
+    blobs: Blobs
+    http: Http
+    #: The slice's connection; the same object as ``current_step().database()``.
+    database: Callable[[], Database]
+    ai: WorkersAi | None = None
+
+
+def services() -> Services:
+    """Return the services of the running step.
+
+    Raises:
+        OrchestratorError: called outside a step (code ``not_in_step``), or the composition root gave something else.
+    """
+    found = current_step().services
+    if not isinstance(found, Services):
+        raise OrchestratorError("The steps of this platform need steps.services.Services", code="no_services")
+    return found
