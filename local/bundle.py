@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 #: Part of every bytecode file's name, so that another interpreter release never meets old bytecode.
 MAGIC = "cpython-314"
 #: What `importlib.metadata` is asked for at run time; the rest of a ``.dist-info`` folder is left out.
@@ -180,5 +181,4 @@ def _compile(root: Path, missing: dict[tuple[Tree, str], Path]) -> None:
 
 
 if __name__ == "__main__":
-    ROOT = Path(__file__).resolve().parent.parent
     build(ROOT, [ROOT / name for name in ("orchestrator", "steps", "durable")])

@@ -7,11 +7,13 @@ import contextlib
 import ctypes
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 PR_SET_PDEATHSIG = 1
 #: How long a child may take to end by itself before it is killed.
 STOP_TIMEOUT_S = 5.0
+#: A log line of the Worker may carry a long text.
+MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 def end_with_parent() -> None:
@@ -21,37 +23,36 @@ def end_with_parent() -> None:
 
 
 @contextlib.asynccontextmanager
-async def child(
-    command: Sequence[str], env: Mapping[str, str] | None = None
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(command: Sequence[str], *, stop_signal: bool = False) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Run a program for the length of the block, its input and output as pipes, in a session of its own.
 
-    At the end its input is closed; then it is asked to end, and killed when it does not.
+    At the end of the block its input is closed, and it gets SIGTERM too if ``stop_signal`` says so; a program that
+    does not end then is killed.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env=None if env is None else dict(env),
-        limit=16 * 1024 * 1024,
+        limit=MAX_LINE_BYTES,
         start_new_session=True,
         preexec_fn=end_with_parent,
     )
     try:
         yield process
     finally:
-        await asyncio.shield(_stop(process))
+        await asyncio.shield(_stop(process, stop_signal=stop_signal))
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def _stop(process: asyncio.subprocess.Process, *, stop_signal: bool) -> None:
     if process.stdin is not None:
         process.stdin.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+    if stop_signal:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
     try:
         await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()

@@ -55,6 +55,20 @@ def exported(packages: Sequence[Path], main: str) -> list[ExportedClass]:
     return found
 
 
+def require(exported_classes: Sequence[ExportedClass], main: str, object_classes: Sequence[str]) -> None:
+    """Check that the main module exports an entrypoint and the configured Durable Object classes.
+
+    Raises:
+        ExportError: one is missing.
+    """
+    kinds = {item.name: item.kind for item in exported_classes}
+    if kinds.get("Default") != ENTRYPOINT_BASE:
+        raise ExportError(f"{main} does not export the entrypoint class Default")
+    for name in object_classes:
+        if kinds.get(name) != OBJECT_BASE:
+            raise ExportError(f"{main} does not export the Durable Object class {name}")
+
+
 def main_module(classes: list[ExportedClass]) -> str:
     """Return the JavaScript main module that stands for these classes."""
     lines = ['import { durableObject, entrypoint } from "./host.mjs";']

@@ -97,6 +97,10 @@ class WranglerConfig(msgspec.Struct, frozen=True):
     secrets: Secrets = Secrets()
     vars: dict[str, str] = {}
 
+    def class_names(self) -> list[str]:
+        """Return the Durable Object classes that the migrations have made."""
+        return [name for migration in self.migrations for name in migration.new_sqlite_classes]
+
 
 def read(path: Path) -> WranglerConfig:
     """Read the configuration.
@@ -129,14 +133,13 @@ def miniflare_config(config: WranglerConfig, *, database_url: str | None, texts:
         for database in config.hyperdrive:
             dev = {"connectionString": database_url}
             env[database.binding] = {"type": "hyperdrive", "id": database.id, "dev": dev}
-    classes = [class_name for migration in config.migrations for class_name in migration.new_sqlite_classes]
     return {
         "name": name,
         "compatibilityDate": config.compatibility_date,
         # The JavaScript host is no Python Worker to workerd, and Pyodide must not take it for Node.
         "compatibilityFlags": ["no_nodejs_compat"],
         "env": env,
-        "exports": {class_name: {"type": "durable-object", "storage": "sqlite"} for class_name in classes},
+        "exports": {class_name: {"type": "durable-object", "storage": "sqlite"} for class_name in config.class_names()},
         "triggers": [
             *(_queue_trigger(consumer) for consumer in config.queues.consumers),
             *({"type": "scheduled", "schedule": cron} for cron in config.triggers.crons),

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from local import bundle, classes, config, state
+from local import bundle, classes, config, migrate, postgres, state
+from local.bundle import ROOT
 from local.children import child
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = tuple(ROOT / name for name in ("orchestrator", "steps", "durable"))
 #: What the SDK reads of the compatibility flags that a Python Worker of this date has.
 SDK_FLAGS = {"python_workflows_implicit_dependencies": True, "python_request_headers_preserve_commas": True}
+
+
+#: The one cron expression that the local runtime can fire; schedules live in the orchestrator.
+EVERY_MINUTE = "* * * * *"
 
 
 class LaunchError(Exception):
@@ -50,13 +53,11 @@ class Event(msgspec.Struct, frozen=True):
     runtime_ms: int = 0
     python_ms: int = 0
     message: str = ""
-    code: str | None = None
-    failure: str | None = None
 
 
 def log(event: str, level: str = "info", **fields: object) -> None:
     """Print one structured line."""
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = {"time": now, "level": level, "source": "launcher", "event": event, **fields}
     print(msgspec.json.encode(line).decode(), flush=True)
 
@@ -120,7 +121,7 @@ async def _run_parts(options: Options, stack: contextlib.AsyncExitStack) -> None
     port = claim_port(options.port)
     archives = asyncio.create_task(asyncio.to_thread(bundle.build, ROOT, options.packages))
     embeddings_url = await _start_embeddings(options, stack)
-    database_url = _start_postgres(options, stack)
+    database_url = await _start_postgres(options, stack)
     phases.mark("postgres")
     await archives
     phases.mark("bundle")
@@ -162,8 +163,6 @@ async def _follow(node: asyncio.subprocess.Process, directory: Path, base: state
         if not event.launcher:
             print(line.decode().rstrip(), flush=True)
         elif event.launcher == "ready":
-            if event.failure is not None:
-                log("python_boot_failed", level="error", message="the next request tries again")
             base = msgspec.structs.replace(base, workerd_pid=event.workerd_pid, control_url=event.control_url)
             state.write_info(directory, base)
             worker = {"runtime_ms": event.runtime_ms, "python_ms": event.python_ms}
@@ -184,7 +183,10 @@ def _settings(
     options: Options, port: int, key: str, database_url: str | None, texts: dict[str, str]
 ) -> dict[str, object]:
     wrangler = config.read(options.config)
+    if any(cron != EVERY_MINUTE for cron in wrangler.triggers.crons):
+        raise LaunchError(f"the local runtime runs only the cron {EVERY_MINUTE!r}")
     exported = classes.exported(options.packages, options.main)
+    classes.require(exported, options.main, wrangler.class_names())
     return {
         "port": port,
         "state": str(options.state),
@@ -201,22 +203,25 @@ def _settings(
     }
 
 
-def _start_postgres(options: Options, stack: contextlib.AsyncExitStack) -> str | None:
-    if not options.services or importlib.util.find_spec("local.postgres") is None:
+async def _start_postgres(options: Options, stack: contextlib.AsyncExitStack) -> str | None:
+    if not options.services:
         return None
-    from local import migrate, postgres
-
-    server = postgres.start(options.state / "postgres")
+    try:
+        server = postgres.start(options.state)
+    except postgres.PostgresStartError as error:
+        raise LaunchError(str(error)) from error
     stack.callback(server.stop)
-    migrate.migrate(server.url)
+    # Its own event loop needs a thread without one.
+    await asyncio.to_thread(migrate.migrate, server.url)
     return server.url
 
 
 async def _start_embeddings(options: Options, stack: contextlib.AsyncExitStack) -> str | None:
-    if not options.services or importlib.util.find_spec("local.embeddings") is None:
+    if not options.services:
         return None
     port = claim_port(0)
-    process = await stack.enter_async_context(child([sys.executable, "-m", "local.embeddings", "--port", str(port)]))
+    command = [sys.executable, "-m", "local.embeddings", "--port", str(port)]
+    process = await stack.enter_async_context(child(command, stop_signal=True))
     drain = asyncio.create_task(_forward(process, "embeddings"))
     stack.callback(drain.cancel)
     return f"http://127.0.0.1:{port}/v1"

@@ -8,6 +8,10 @@ import { createRequire } from "node:module";
 import { Log, LogLevel, Miniflare } from "miniflare";
 import { startControl } from "./control.mjs";
 
+/** How long workerd may take to end before the process ends without it. */
+const STOP_TIMEOUT_MS = 3_000;
+const MINUTE_MS = 60_000;
+
 const require = createRequire(import.meta.url);
 const emit = (record) => process.stdout.write(`${JSON.stringify(record)}\n`);
 const event = (name, fields = {}) => emit({ launcher: name, ...fields });
@@ -58,11 +62,23 @@ function modules(settings) {
   };
 }
 
-const lines = readline.createInterface({ input: process.stdin });
-const settings = JSON.parse((await lines[Symbol.asyncIterator]().next()).value);
-process.stdin.on("end", () => process.exit(0));
-process.stdin.on("close", () => process.exit(0));
-process.stdin.resume();
+/** The first line of standard input; what follows is never sent, but its end is noticed. */
+function firstLine(input) {
+  return new Promise((resolve) => readline.createInterface({ input }).once("line", resolve));
+}
+
+let mf;
+let stopping = false;
+async function stop() {
+  if (stopping) return;
+  stopping = true;
+  setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+  await mf?.dispose();
+  process.exit(0);
+}
+
+const settings = JSON.parse(await firstLine(process.stdin));
+process.stdin.once("end", stop);
 
 const pidFile = path.join(settings.state, "workerd.pid");
 const runtimePid = () => Number(fs.readFileSync(pidFile, "utf8"));
@@ -81,11 +97,29 @@ const workerName = settings.worker.name;
 async function bootPython(mf) {
   const answer = await mf.dispatchFetch("http://stack.local/", { headers: { "x-local-boot": bootToken } });
   const body = await answer.text();
-  return answer.ok ? undefined : body;
+  if (answer.ok) return undefined;
+  // The last line of a Python traceback says what went wrong; the log has the rest.
+  return (body.startsWith("{") ? JSON.parse(body).detail : body).trim().split("\n").at(-1);
+}
+
+/** Fires the crons at every full minute: miniflare knows them but has no clock for them. */
+function startCrons() {
+  const wait = MINUTE_MS - (Date.now() % MINUTE_MS);
+  setTimeout(async () => {
+    startCrons();
+    const scheduledTime = new Date(Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS);
+    for (const cron of settings.crons) {
+      try {
+        await (await mf.getWorker(workerName)).scheduled({ cron, scheduledTime });
+      } catch (error) {
+        logLine("error", JSON.stringify({ event: "cron_failed", cron, error: String(error) }), "launcher");
+      }
+    }
+  }, wait).unref();
 }
 
 const startedAt = Date.now();
-const mf = new Miniflare({
+mf = new Miniflare({
   host: "127.0.0.1",
   port: settings.port,
   cf: false,
@@ -118,14 +152,15 @@ try {
   const runtimeMs = Date.now() - startedAt;
   event("workerd_started", { workerd_pid: runtimePid(), runtime_ms: runtimeMs });
   const failure = await bootPython(mf);
-  const crons = settings.crons;
-  const controlUrl = await startControl(mf, { apiKey: settings.apiKey, workerName, bootToken, crons });
+  if (failure !== undefined) throw new Error(`the Worker did not start: ${failure}`);
+  const { apiKey, crons } = settings;
+  const controlUrl = await startControl(mf, { apiKey, workerName, bootToken, crons });
+  startCrons();
   event("ready", {
     workerd_pid: runtimePid(),
     control_url: controlUrl,
     runtime_ms: runtimeMs,
     python_ms: Date.now() - startedAt - runtimeMs,
-    failure,
   });
 } catch (error) {
   event("failed", { code: error.code, message: error.message });

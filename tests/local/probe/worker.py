@@ -6,13 +6,14 @@ import json
 import time
 from urllib.parse import parse_qs, urlparse
 
-from workers import DurableObject, Response, WorkerEntrypoint
+from workers import DurableObject, Response, WorkerEntrypoint, fetch
 
 
 class Probe(DurableObject):
     def __init__(self, ctx, env):
         super().__init__(ctx, env)
         self.env = env
+        self.born = str(time.time())
         self.storage = ctx._ctx.storage
         self.storage.sql.exec("create table if not exists event (name text, at real)")
 
@@ -30,11 +31,13 @@ class Probe(DurableObject):
     async def events(self) -> str:
         return json.dumps([row.name for row in self.storage.sql.exec("select name from event").toArray()])
 
+    async def incarnation(self) -> str:
+        return self.born
+
     async def database(self) -> str:
         import pg8000.native
 
         hyperdrive = self.env.DB
-        started = time.time()
         connection = pg8000.native.Connection(
             hyperdrive.user,
             host=hyperdrive.host,
@@ -42,13 +45,17 @@ class Probe(DurableObject):
             password=hyperdrive.password,
             database=hyperdrive.database,
         )
-        connected = time.time()
-        rows = [connection.run("select 41 + 1") for _ in range(20)]
-        ended = time.time()
-        connection.close()
-        return json.dumps(
-            {"rows": rows[0], "connect_ms": (connected - started) * 1000, "query_ms": (ended - connected) * 50}
-        )
+        try:
+            return json.dumps(connection.run("select 41 + 1"))
+        finally:
+            connection.close()
+
+
+def js_error():
+    """Return the error of a WebAssembly trap."""
+    from js import Error
+
+    return Error.new("unreachable")
 
 
 class Default(WorkerEntrypoint):
@@ -70,6 +77,14 @@ class Default(WorkerEntrypoint):
         if url.path == "/blob":
             stored = await self.env.BLOBS.get(query["key"])
             return Response(await stored.text() if stored else "absent")
+        if url.path == "/incarnation":
+            return Response(await probe.incarnation())
+        if url.path == "/fetch":
+            return Response(await (await fetch(query["url"])).text())
+        if url.path == "/trap":
+            import pyodide_js
+
+            pyodide_js._api.fatal_error(js_error())
         if url.path == "/print":
             print(query["text"])
         return Response("ok")
