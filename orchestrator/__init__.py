@@ -1,4 +1,5 @@
 """Durable workflows on Durable Objects: what workflow authors import."""
+
 from __future__ import annotations
 
 from orchestrator.context import JobContext

@@ -145,6 +145,10 @@ class JobEngine:
             self._journal.update_job(job)
         self._rearm(force=True)
 
+    def exists(self) -> bool:
+        """Tell whether a job was ever created here."""
+        return self._journal.exists()
+
     def known(self) -> JobRow:
         """Return the job; callers must not change it.
 

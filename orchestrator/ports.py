@@ -6,7 +6,7 @@ port runs over every adapter. Nothing here imports an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, LiteralString, Protocol
 
@@ -54,10 +54,6 @@ class Sql(Protocol):
         Raises:
             StorageValueError: a parameter would not be stored faithfully.
         """
-        ...
-
-    def transaction(self, body: Callable[[], None]) -> None:
-        """Run ``body``; undo its writes if it raises."""
         ...
 
 

@@ -15,13 +15,13 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.attempt import Attempt, Settled, failed, given_up, run
-from orchestrator.driver import Success
+from orchestrator.driver import AnyOp, Success
 from orchestrator.errors import ErrorRecord, OrchestratorError, RetryableError, StepTimeoutError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
-from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS
+from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
 from orchestrator.model import StepRow
 from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp
 from orchestrator.ports import Platform, Resources
@@ -142,12 +142,11 @@ class Slice:
                 return True
             await self._mark(row)
         work = self._pump(key, op) if isinstance(op, ChildrenOp) else self._attempt(key)
-        timeout_ms = op.timeout_ms if isinstance(op, (StepOp, EachOp)) else SLICE_WALL_MS * 6
         task = start_task(work)
         if task.done():
             self._settle(task.result())
             return True
-        self._tasks[task] = Running(key, now_ms + timeout_ms)
+        self._tasks[task] = Running(key, now_ms + _timeout_ms(op))
         return False
 
     async def _mark(self, row: StepRow) -> None:
@@ -161,17 +160,20 @@ class Slice:
     # -- running -----------------------------------------------------------------------------------------------------
 
     async def _attempt(self, key: str) -> Settled:
-        row, op = self._execution.open[key], self._execution.driver.pending[key].op
+        op = self._execution.driver.pending[key].op
+        self._enter(key)
+        return await run(op, self._context(key))
+
+    def _enter(self, key: str) -> None:
+        """Make this operation the current step of the running task."""
         now_ms = self._platform.clock.now_ms()
-        timeout_ms = op.timeout_ms if isinstance(op, (StepOp, EachOp)) else 0
-        identity = f"{self._job.job_id}:{key}"
         enter_step(
             StepContext(
                 job_id=self._job.job_id,
                 key=key,
-                attempt=row.attempt,
-                idempotency_key=identity,
-                deadline_ms=now_ms + timeout_ms,
+                attempt=self._execution.open[key].attempt,
+                idempotency_key=f"{self._job.job_id}:{key}",
+                deadline_ms=now_ms + _timeout_ms(self._execution.driver.pending[key].op),
                 now_ms=now_ms,
                 services=self._resources.services,
                 database=self._resources.database,
@@ -179,18 +181,20 @@ class Slice:
                 write_log=partial(self._log, "info"),
             )
         )
-        attempt = Attempt(
-            row=row,
-            idempotency_key=identity,
+
+    def _context(self, key: str) -> Attempt:
+        return Attempt(
+            row=self._execution.open[key],
+            idempotency_key=f"{self._job.job_id}:{key}",
             database=self._resources.database,
             now_ms=self._platform.clock.now_ms,
             random=self._platform.entropy.random,
         )
-        return await run(op, attempt)
 
     async def _pump(self, key: str, op: ChildrenOp[object]) -> Settled | None:
         """Move a fan-out on. Folding commits by itself: no notice may come between it and its commit."""
         fanout, row = self._fanout(key, op), self._execution.open[key]
+        self._enter(key)
         try:
             if row.status is StepStatus.WAITING and (row.due_at_ms or 0) <= self._platform.clock.now_ms():
                 await fanout.heal()
@@ -210,14 +214,7 @@ class Slice:
             raise
         except Exception as error:
             policy = _FANOUT_RETRY if isinstance(error, RetryableError) else self._retry()
-            attempt = Attempt(
-                row=self._execution.open[key],
-                idempotency_key=key,
-                database=self._resources.database,
-                now_ms=self._platform.clock.now_ms,
-                random=self._platform.entropy.random,
-            )
-            return failed(policy, attempt, error)
+            return failed(policy, self._context(key), error)
         return None
 
     async def _collect(self) -> None:
@@ -240,15 +237,8 @@ class Slice:
         task.add_done_callback(_forget)
         op = self._execution.driver.pending[running.key].op
         policy = op.retry if isinstance(op, (StepOp, EachOp)) else self._retry()
-        attempt = Attempt(
-            row=self._execution.open[running.key],
-            idempotency_key=running.key,
-            database=self._resources.database,
-            now_ms=self._platform.clock.now_ms,
-            random=self._platform.entropy.random,
-        )
-        timeout_ms = op.timeout_ms if isinstance(op, (StepOp, EachOp)) else 0
-        self.commit(failed(policy, attempt, StepTimeoutError(f"{running.key} took longer than {timeout_ms} ms")))
+        error = StepTimeoutError(f"{running.key} took longer than {_timeout_ms(op)} ms")
+        self.commit(failed(policy, self._context(running.key), error))
 
     async def _abandon(self) -> None:
         """Stop what still runs when the workflow has ended or the job is being cancelled."""
@@ -323,6 +313,10 @@ def start_task(work: Coroutine[object, object, Settled | None]) -> asyncio.Task[
 def _forget(task: asyncio.Task[Settled | None]) -> None:
     if not task.cancelled():
         task.exception()
+
+
+def _timeout_ms(op: AnyOp) -> int:
+    return op.timeout_ms if isinstance(op, (StepOp, EachOp)) else STEP_TIMEOUT_MS
 
 
 def _poison(row: StepRow) -> ErrorRecord:

@@ -1,4 +1,5 @@
 """Verified fakes for workflow tests: a deterministic world with virtual time and faults."""
+
 from __future__ import annotations
 
 from orchestrator.testing.sql import MemorySql

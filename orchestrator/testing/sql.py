@@ -46,17 +46,6 @@ class MemorySql:
         self._rows_written += self._db.total_changes - before
         return rows
 
-    def transaction(self, body: Callable[[], None]) -> None:
-        """Run ``body`` in a savepoint."""
-        self.execute("savepoint body")
-        try:
-            body()
-        except BaseException:
-            self.execute("rollback to body")
-            raise
-        finally:
-            self.execute("release body")
-
     def commit(self) -> None:
         """Make every write so far durable: what an await or an outgoing message does."""
         if self._open:

@@ -1,0 +1,236 @@
+"""The one module that touches JavaScript: every value crosses here, converted and typed.
+
+The SDK's own wrappers convert each value recursively and cache attributes (platform.md §4.4); these do neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import js
+from pyodide.ffi import JsException, jsnull, to_js
+
+from durable.database_address import DatabaseAddress
+from orchestrator.ports import SqlRow, SqlValue
+
+_JsAny = Any  # the JavaScript side has no types here
+
+
+def now_ms() -> int:
+    """Return the Worker's clock, which stands still during CPU work when deployed (platform.md §1.6)."""
+    return int(time.time() * 1000)
+
+
+class Env:
+    """The Worker's bindings, by name."""
+
+    def __init__(self, env: _JsAny) -> None:
+        self._env = getattr(env, "_env", env)
+
+    def text(self, name: str) -> str | None:
+        """Return a variable or secret, or None when it is unset."""
+        value = getattr(self._env, name, None)
+        return value if isinstance(value, str) and value else None
+
+    def texts(self) -> dict[str, str]:
+        """Return every variable and secret."""
+        names: list[str] = js.Object.keys(self._env).to_py()
+        return {name: value for name in names if (value := self.text(name)) is not None}
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a binding of this name."""
+        return getattr(self._env, name, None) is not None
+
+    async def call_object(self, binding: str, name: str, method: str, *args: str) -> str:
+        """Call a method of the Durable Object ``name``, strings in and a string out.
+
+        Raises:
+            ObjectCallError: the call did not come through, or the object threw.
+        """
+        # A stub may be broken after an error, so each call makes its own (platform.md §1.7).
+        stub = getattr(self._env, binding).getByName(name)
+        try:
+            result = await getattr(stub, method)(*args)
+        except JsException as error:
+            raise ObjectCallError(error) from None
+        return str(result)
+
+    async def send(self, binding: str, body: Mapping[str, str], *, delay_s: int = 0) -> None:
+        """Send a JSON message to a queue."""
+        options = {"delaySeconds": delay_s} if delay_s else {}
+        try:
+            await getattr(self._env, binding).send(_object(body), _object(options))
+        except JsException as error:
+            raise ObjectCallError(error) from None
+
+    def bucket(self, name: str) -> Bucket:
+        """Return an R2 bucket."""
+        return Bucket(getattr(self._env, name))
+
+    def hyperdrive(self, name: str) -> DatabaseAddress:
+        """Return where a Hyperdrive binding connects to."""
+        binding = getattr(self._env, name)
+        return DatabaseAddress(
+            host=str(binding.host),
+            port=int(binding.port),
+            user=str(binding.user),
+            password=str(binding.password),
+            database=str(binding.database),
+        )
+
+    async def run_ai(self, model: str, inputs_json: str) -> str:
+        """Run a Workers AI model; JSON in, JSON out."""
+        answer = await self._env.AI.run(model, js.JSON.parse(inputs_json))
+        return str(js.JSON.stringify(answer))
+
+
+class ObjectCallError(Exception):
+    """A call to an object or queue failed. ``retryable`` and ``overloaded`` are the platform's own words for it."""
+
+    def __init__(self, error: JsException) -> None:
+        super().__init__(str(error)[:500])
+        self.retryable = bool(getattr(error, "retryable", False))
+        self.overloaded = bool(getattr(error, "overloaded", False))
+
+
+class Storage:
+    """A Durable Object's storage."""
+
+    def __init__(self, ctx: _JsAny) -> None:
+        self._storage = getattr(ctx, "_ctx", ctx).storage
+        self._exec = self._storage.sql.exec
+        self.rows_written = 0
+
+    def execute(self, query: str, params: tuple[SqlValue, ...]) -> list[SqlRow]:
+        """Run a statement and drain its cursor: an open one locks tables (platform.md §1.2)."""
+        cursor = self._exec(query, *[_to_sql(param) for param in params])
+        rows = [tuple(_from_sql(value) for value in row) for row in cursor.raw().toArray()]
+        self.rows_written += int(cursor.rowsWritten)
+        return rows
+
+    def set_alarm(self, at_ms: int) -> None:
+        """Arm the alarm; it commits with the writes around it. The output gate waits for it, so nobody else need."""
+        self._storage.setAlarm(at_ms)
+
+    def clear_alarm(self) -> None:
+        """Disarm the alarm."""
+        self._storage.deleteAlarm()
+
+    async def sync(self) -> None:
+        """Wait until every write so far is durable."""
+        await self._storage.sync()
+
+
+class Bucket:
+    """An R2 bucket."""
+
+    def __init__(self, bucket: _JsAny) -> None:
+        self._bucket = bucket
+
+    async def head(self, key: str) -> tuple[int, str] | None:
+        """Return an object's size in bytes and version."""
+        found = await self._bucket.head(key)
+        return None if _absent(found) else (int(found.size), str(found.etag))
+
+    async def get(self, key: str, offset: int, length: int | None) -> bytes | None:
+        """Return part of an object's bytes."""
+        span = {"offset": offset} if length is None else {"offset": offset, "length": length}
+        options = {} if offset == 0 and length is None else {"range": span}
+        found = await self._bucket.get(key, _object(options))
+        return None if _absent(found) else bytes((await found.arrayBuffer()).to_bytes())
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Store an object."""
+        await self._bucket.put(key, to_js(data))
+
+    async def delete(self, keys: list[str]) -> None:
+        """Remove objects."""
+        await self._bucket.delete(to_js(keys))
+
+    async def list(self, prefix: str, after: str, limit: int) -> list[str]:
+        """Return keys in order."""
+        options: dict[str, object] = {"prefix": prefix, "limit": limit}
+        if after:
+            options["startAfter"] = after
+        found = await self._bucket.list(_object(options))
+        return [str(item.key) for item in found.objects]
+
+
+class FetchError(Exception):
+    """``fetch`` gave no answer. ``timed_out`` tells why."""
+
+    def __init__(self, message: str, *, timed_out: bool) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+
+
+class FetchBodyError(Exception):
+    """The answer's body is larger than allowed."""
+
+
+async def fetch(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_ms: int, max_body_bytes: int
+) -> tuple[int, dict[str, str], bytes]:
+    """Send an HTTP request through the platform's ``fetch`` and read the answer whole; redirects are not followed."""
+    options: dict[str, object] = {"method": method, "headers": dict(headers), "redirect": "manual"}
+    if body is not None:
+        options["body"] = to_js(body)
+    options["signal"] = js.AbortSignal.timeout(timeout_ms)
+    try:
+        response = await js.fetch(url, _object(options))
+        length = response.headers.get("content-length")
+        if isinstance(length, str) and length.isdigit() and int(length) > max_body_bytes and method != "HEAD":
+            raise FetchBodyError
+        data = bytes((await response.arrayBuffer()).to_bytes())
+    except JsException as error:
+        raise FetchError(str(error)[:300], timed_out="Timeout" in str(getattr(error, "name", ""))) from None
+    if len(data) > max_body_bytes:
+        raise FetchBodyError
+    names = {str(pair[0]).lower(): str(pair[1]) for pair in js.Array["from"](response.headers.entries())}
+    return int(response.status), names, data
+
+
+class Message:
+    """One message of a queue batch."""
+
+    def __init__(self, message: _JsAny) -> None:
+        self._message = getattr(message, "_binding", message)
+        self.id = str(self._message.id)
+        self.attempts = int(self._message.attempts)
+        self.body_json = str(js.JSON.stringify(self._message.body))
+
+    def ack(self) -> None:
+        """Take the message off the queue."""
+        self._message.ack()
+
+    def retry(self, delay_s: int) -> None:
+        """Have the message delivered again later."""
+        self._message.retry(_object({"delaySeconds": delay_s}))
+
+
+def batch_of(batch: _JsAny) -> tuple[str, list[Message]]:
+    """Return a queue batch's queue and messages."""
+    raw = getattr(batch, "_binding", batch)
+    return str(raw.queue), [Message(message) for message in raw.messages]
+
+
+def _object(mapping: Mapping[str, object]) -> _JsAny:
+    return to_js(mapping, dict_converter=js.Object.fromEntries)
+
+
+def _absent(value: _JsAny) -> bool:
+    return value is None or value is jsnull
+
+
+def _to_sql(value: SqlValue) -> _JsAny:
+    if value is None:
+        return jsnull
+    return to_js(value) if isinstance(value, bytes) else value
+
+
+def _from_sql(value: _JsAny) -> SqlValue:
+    if isinstance(value, (str, int, float)):
+        return value
+    return None if _absent(value) else bytes(value.to_bytes())

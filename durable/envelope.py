@@ -1,0 +1,61 @@
+"""The form of answers between objects: errors travel as data, since exceptions lose their type on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from orchestrator import errors
+from orchestrator.errors import OrchestratorError, RequestError
+
+T = TypeVar("T")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An error that crossed between objects."""
+
+    code: str
+    message: str
+    details: dict[str, object] = {}
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """An answer: a value or a fault."""
+
+    ok: msgspec.Raw = msgspec.Raw(b"null")
+    error: Fault | None = None
+
+
+def answer(call: Callable[[], object]) -> str:
+    """Run ``call`` and wrap what it returns, or the coded error it raises."""
+    try:
+        value = call()
+    except OrchestratorError as error:
+        fault = Fault(error.error_code, str(error), dict(error.details))
+        return msgspec.json.encode(Envelope(error=fault)).decode()
+    return msgspec.json.encode({"ok": value}).decode()
+
+
+def unwrap(text: str, into: type[T]) -> T:
+    """Return the value of an answer.
+
+    Raises:
+        RequestError: the object refused, with the class of its code.
+        OrchestratorError: the object failed.
+    """
+    envelope = msgspec.json.decode(text, type=Envelope)
+    if envelope.error is not None:
+        raise _raised(envelope.error)
+    return msgspec.json.decode(envelope.ok, type=into)
+
+
+def _raised(fault: Fault) -> OrchestratorError:
+    kind = _request_errors().get(fault.code, OrchestratorError)
+    return kind(fault.message, code=fault.code, details=fault.details)
+
+
+def _request_errors() -> Mapping[str, type[RequestError]]:
+    kinds = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, RequestError)]
+    return {kind.code: kind for kind in kinds}

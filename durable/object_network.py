@@ -1,0 +1,72 @@
+"""The ``Network`` port: what a job says to other objects and to the queues."""
+
+from __future__ import annotations
+
+import msgspec
+
+from durable import envelope
+from durable.bridge import Env, ObjectCallError
+from durable.queues import binding_of
+from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import ChildNotice, ChildOutcome, CreateJob, Created, JobSummary
+
+JOBS = "JOBS"
+CATALOG = "CATALOG"
+CATALOG_NAME = "catalog-0"
+
+
+class ObjectNetwork:
+    """Implements :class:`orchestrator.ports.Network` by calls between Durable Objects."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+
+    async def create(self, request: CreateJob) -> Created:
+        """See :class:`orchestrator.ports.Network`."""
+        body = msgspec.json.encode(request).decode()
+        return envelope.unwrap(await self._job(request.job_id, "create", body), Created)
+
+    async def dispatch(self, job_id: str) -> JobStatus:
+        """Start a queued job."""
+        return envelope.unwrap(await self._job(job_id, "dispatch"), JobStatus)
+
+    async def finished(self, parent_id: str, notice: ChildNotice) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        envelope.unwrap(await self._job(parent_id, "child_finished", msgspec.json.encode(notice).decode()), type(None))
+
+    async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        text = await self._job(job_id, "outcome", key)
+        try:
+            return envelope.unwrap(text, ChildOutcome | None)  # type: ignore[arg-type]
+        except UnknownJobError:
+            return None
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        try:
+            envelope.unwrap(await self._job(job_id, "cancel", reason), JobStatus)
+        except (ConflictError, UnknownJobError):
+            return  # it has ended, or never began
+
+    async def enqueue(self, queue: str, job_id: str) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        try:
+            await self._env.send(binding_of(queue), {"id": job_id})
+        except ObjectCallError as error:
+            raise RetryableError(f"The queue {queue} took no message: {error}", code="queue_unavailable") from None
+
+    async def publish(self, summary: JobSummary) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        await self._call(CATALOG, CATALOG_NAME, "publish", msgspec.json.encode(summary).decode())
+
+    async def _job(self, job_id: str, method: str, *args: str) -> str:
+        return await self._call(JOBS, job_id, method, *args)
+
+    async def _call(self, binding: str, name: str, method: str, *args: str) -> str:
+        try:
+            return await self._env.call_object(binding, name, method, *args)
+        except ObjectCallError as error:
+            code = "object_overloaded" if error.overloaded else "object_unreachable"
+            raise RetryableError(f"{method} of {name}: {error}", code=code) from None

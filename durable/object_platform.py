@@ -1,0 +1,113 @@
+"""The ports of one job's engine on Cloudflare: composition, nothing else."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+
+import msgspec
+
+from durable import bridge
+from durable.fetch_http import FetchHttp
+from durable.object_network import ObjectNetwork
+from durable.object_sql import ObjectAlarm, ObjectSql
+from durable.r2_blobs import R2Blobs
+from durable.worker_database import WorkerDatabases
+from orchestrator.ports import Database
+from steps.embeddings.config import EmbeddingSettings
+from steps.services import Services, Settings
+from steps.vectors.config import VectorStoreSettings
+
+
+class WorkerClock:
+    """The Worker's clock."""
+
+    def now_ms(self) -> int:
+        """See :class:`orchestrator.ports.Clock`."""
+        return bridge.now_ms()
+
+
+class WorkerEntropy:
+    """The Worker's randomness; usable inside handlers only (platform.md §4.2)."""
+
+    def random(self) -> float:
+        """See :class:`orchestrator.ports.Entropy`."""
+        return random.random()  # noqa: S311 - spreads retries
+
+    def random_bytes(self, size: int) -> bytes:
+        """See :class:`orchestrator.ports.Entropy`."""
+        return os.urandom(size)
+
+
+class ObjectPlatform:
+    """Implements :class:`orchestrator.ports.Platform` for a Durable Object."""
+
+    def __init__(self, storage: bridge.Storage, env: bridge.Env) -> None:
+        self.clock = WorkerClock()
+        self.entropy = WorkerEntropy()
+        self.sql = ObjectSql(storage)
+        self.alarm = ObjectAlarm(storage)
+        self.network = ObjectNetwork(env)
+        self._storage = storage
+        self._env = env
+
+    @property
+    def always_replay(self) -> bool:
+        """Whether coroutines are dropped after every slice: a setting for tests."""
+        return self._env.text("ALWAYS_REPLAY") == "1"
+
+    def resources(self) -> ObjectResources:
+        """See :class:`orchestrator.ports.Platform`."""
+        return ObjectResources(self._env)
+
+    async def sync(self) -> None:
+        """See :class:`orchestrator.ports.Platform`."""
+        await self._storage.sync()
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """See :class:`orchestrator.ports.Platform`."""
+        write_log(level, event, fields)
+
+
+class ObjectResources:
+    """Implements :class:`orchestrator.ports.Resources`: one connection per slice, opened on first use."""
+
+    def __init__(self, env: bridge.Env) -> None:
+        self._databases = WorkerDatabases(env)
+        self._services = Services(
+            settings=settings(env),
+            blobs=R2Blobs(env.bucket("BLOBS")),
+            http=FetchHttp(),
+            database=self._databases.get,
+            ai=env if env.has("AI") else None,
+        )
+
+    @property
+    def services(self) -> Services:
+        """See :class:`orchestrator.ports.Resources`."""
+        return self._services
+
+    def database(self) -> Database:
+        """See :class:`orchestrator.ports.Resources`."""
+        return self._databases.get()
+
+    async def close(self) -> None:
+        """See :class:`orchestrator.ports.Resources`."""
+        await self._databases.close()
+
+
+def settings(env: bridge.Env) -> Settings:
+    """Read the jobs' settings from the Worker's variables and secrets."""
+    texts = env.texts()
+    return Settings(
+        embeddings=EmbeddingSettings.from_env(texts),
+        vectors=VectorStoreSettings.from_env(texts),
+        partition_api_url=texts.get("PARTITION_API_URL"),
+        partition_api_key=texts.get("PARTITION_API_KEY"),
+    )
+
+
+def write_log(level: str, event: str, fields: Mapping[str, object]) -> None:
+    """Write one structured log line (platform.md §6.1)."""
+    print(msgspec.json.encode({"level": level, "event": event, **fields}).decode())

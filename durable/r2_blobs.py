@@ -1,0 +1,37 @@
+"""The ``Blobs`` port on R2."""
+
+from __future__ import annotations
+
+from durable.bridge import Bucket
+from orchestrator.ports import BlobInfo
+
+
+class R2Blobs:
+    """Objects in R2, implementing :class:`orchestrator.ports.Blobs`."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        found = await self._bucket.head(key)
+        return None if found is None else BlobInfo(*found)
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes | None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        if length == 0:
+            return b"" if await self._bucket.head(key) is not None else None
+        return await self._bucket.get(key, offset, length)
+
+    async def put(self, key: str, data: bytes) -> None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        await self._bucket.put(key, data)
+
+    async def delete(self, *keys: str) -> None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        for start in range(0, len(keys), 1_000):
+            await self._bucket.delete(list(keys[start : start + 1_000]))
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> list[str]:
+        """See :class:`orchestrator.ports.Blobs`."""
+        return await self._bucket.list(prefix, after, limit)
