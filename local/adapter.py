@@ -7,6 +7,7 @@ may declare fewer parameters than they are given; RPC methods may not.
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from pyodide.code import relaxed_call
 from workers import python_from_rpc, python_to_rpc
@@ -14,12 +15,12 @@ from workers import python_from_rpc, python_to_rpc
 RELAXED = frozenset({"alarm", "webSocketMessage", "webSocketClose", "webSocketError"})
 
 
-async def construct(module, class_name, ctx, env):
+async def construct(module: object, class_name: str, ctx: object, env: object) -> object:
     """Make an instance of the main module's class."""
     return getattr(module, class_name)(ctx, env)
 
 
-async def call(instance, method_name, *args):
+async def call(instance: object, method_name: str, *args: object) -> Any:
     """Call a method and give back its result as JavaScript sees it."""
     method = getattr(instance, method_name)
     arguments = [python_from_rpc(argument) for argument in args]

@@ -166,7 +166,7 @@ async def _follow(node: asyncio.subprocess.Process, directory: Path, base: state
             base = msgspec.structs.replace(base, workerd_pid=event.workerd_pid, control_url=event.control_url)
             state.write_info(directory, base)
             worker = {"runtime_ms": event.runtime_ms, "python_ms": event.python_ms}
-            log("started", total_ms=phases.total_ms(), **phases.durations_ms, **worker)
+            log("started", phases={**phases.durations_ms, **worker}, total_ms=phases.total_ms())
             print(f"ready {base.url}", flush=True)
         elif event.launcher == "workerd_restarted":
             base = msgspec.structs.replace(base, workerd_pid=event.workerd_pid)

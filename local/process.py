@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -153,14 +153,17 @@ class LocalStack:
             raise StackError(f"the local stack {'ended' if done else 'is not ready'}; its output:\n{output}")
 
     def kill_workerd(self) -> int:
-        """Kill workerd as a crash would; return its process id. The launcher starts it again, see :meth:`wait_ready`."""
+        """Kill workerd as a crash would; return its process id.
+
+        The launcher starts it again, see :meth:`wait_ready`.
+        """
         pid = self.info.workerd_pid
         self._ready = False
         os.kill(pid, signal.SIGKILL)
         return pid
 
     @contextlib.contextmanager
-    def expect_restart(self) -> Iterator[None]:
+    def expect_restart(self) -> Generator[None]:
         """Wait at the end of the block until workerd has ended and runs again."""
         self._ready = False
         yield

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
@@ -32,7 +32,7 @@ class DevInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Generator[None]:
     """Hold the state directory for the length of the block; make it if needed.
 
     Raises:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from importlib import import_module
+from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+import js
 from workers import DurableObject, Response, WorkerEntrypoint, fetch
 
 
 class Probe(DurableObject):
-    def __init__(self, ctx, env):
+    def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        self.env = env
         self.born = str(time.time())
         self.storage = ctx._ctx.storage
         self.storage.sql.exec("create table if not exists event (name text, at real)")
@@ -25,7 +27,7 @@ class Probe(DurableObject):
         await self.storage.setAlarm(time.time() * 1000 + float(delay_ms))
         return delay_ms
 
-    async def alarm(self, info=None) -> None:
+    async def alarm(self, info: object = None) -> None:
         await self.note("alarm")
 
     async def events(self) -> str:
@@ -35,10 +37,8 @@ class Probe(DurableObject):
         return self.born
 
     async def database(self) -> str:
-        import pg8000.native
-
         hyperdrive = self.env.DB
-        connection = pg8000.native.Connection(
+        connection: Any = import_module("pg8000.native").Connection(
             hyperdrive.user,
             host=hyperdrive.host,
             port=int(hyperdrive.port),
@@ -51,16 +51,9 @@ class Probe(DurableObject):
             connection.close()
 
 
-def js_error():
-    """Return the error of a WebAssembly trap."""
-    from js import Error
-
-    return Error.new("unreachable")
-
-
 class Default(WorkerEntrypoint):
-    async def fetch(self, request):
-        url = urlparse(request.url)
+    async def fetch(self, request: Any) -> Response:
+        url = urlparse(str(request.url))
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         probe = self.env.PROBES.getByName(query.get("name", "one"))
         if url.path == "/note":
@@ -82,17 +75,20 @@ class Default(WorkerEntrypoint):
         if url.path == "/fetch":
             return Response(await (await fetch(query["url"])).text())
         if url.path == "/trap":
-            import pyodide_js
-
-            pyodide_js._api.fatal_error(js_error())
+            self.trap()
         if url.path == "/print":
             print(query["text"])
         return Response("ok")
 
-    async def queue(self, batch, env=None, ctx=None):
+    def trap(self) -> None:
+        """End the interpreter the way a WebAssembly trap does."""
+        api: Any = import_module("pyodide_js")._api
+        api.fatal_error(js.Error.new("unreachable"))
+
+    async def queue(self, batch: Any, env: object = None, ctx: object = None) -> None:
         for message in batch.messages:
             await self.env.PROBES.getByName("queue").note(message.body["text"])
             message.ack()
 
-    async def scheduled(self, controller, env=None, ctx=None):
+    async def scheduled(self, controller: Any, env: object = None, ctx: object = None) -> None:
         await self.env.PROBES.getByName("cron").note(controller.cron)
