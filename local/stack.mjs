@@ -98,8 +98,9 @@ async function bootPython(mf) {
   const answer = await mf.dispatchFetch("http://stack.local/", { headers: { "x-local-boot": bootToken } });
   const body = await answer.text();
   if (answer.ok) return undefined;
-  // The last line of a Python traceback says what went wrong; the log has the rest.
-  return (body.startsWith("{") ? JSON.parse(body).detail : body).trim().split("\n").at(-1);
+  const lines = (body.startsWith("{") ? JSON.parse(body).detail : body).trim().split("\n");
+  // The last error line of a Python traceback says what went wrong; the log has the rest.
+  return lines.findLast((line) => /^[\w.]+(Error|Exception|Exit|Interrupt)\b/.test(line)) ?? lines.at(-1);
 }
 
 /** Fires the crons at every full minute: miniflare knows them but has no clock for them. */
