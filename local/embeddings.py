@@ -61,7 +61,7 @@ class Model:
     def __init__(self) -> None:
         # Read by the tokenizer's native code when it is loaded: one core is what this server may use.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is bare
         from tokenizers import Tokenizer
 
         spec = find_spec("wordllama")

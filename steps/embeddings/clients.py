@@ -117,9 +117,7 @@ class GoogleEmbedder:
 def openai(http: Http, *, model: str, api_key: str) -> OpenAiEmbedder:
     """Return a client of OpenAI."""
     headers = {"authorization": f"Bearer {api_key}"}
-    api = JsonApi(
-        http, name="OpenAI", area=AREA, base_url="https://api.openai.com/v1", headers=headers, secret=api_key
-    )
+    api = JsonApi(http, name="OpenAI", area=AREA, base_url="https://api.openai.com/v1", headers=headers, secret=api_key)
     return OpenAiEmbedder(api, model=model)
 
 
@@ -128,9 +126,7 @@ def azure(
 ) -> OpenAiEmbedder:
     """Return a client of one Azure resource; ``resource_label`` is its DNS label."""
     base_url = f"https://{resource_label}.openai.azure.com/openai/v1"
-    api = JsonApi(
-        http, name="Azure OpenAI", area=AREA, base_url=base_url, headers={"api-key": api_key}, secret=api_key
-    )
+    api = JsonApi(http, name="Azure OpenAI", area=AREA, base_url=base_url, headers={"api-key": api_key}, secret=api_key)
     return OpenAiEmbedder(api, model=deployment, query=f"?api-version={quote(api_version, safe='')}")
 
 

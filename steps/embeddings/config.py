@@ -21,7 +21,9 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 OpenAiModel = Literal["text-embedding-3-small", "text-embedding-3-large"]
-VoyageModel = Literal["voyage-3-large", "voyage-3", "voyage-3-lite", "voyage-code-3", "voyage-finance-2", "voyage-law-2"]
+VoyageModel = Literal[
+    "voyage-3-large", "voyage-3", "voyage-3-lite", "voyage-code-3", "voyage-finance-2", "voyage-law-2"
+]
 WorkersAiModel = Literal[
     "@cf/baai/bge-small-en-v1.5", "@cf/baai/bge-base-en-v1.5", "@cf/baai/bge-large-en-v1.5", "@cf/baai/bge-m3"
 ]
@@ -141,7 +143,10 @@ def azure_resource_label(resource_name: str) -> str:
     """
     label = resource_name.strip()
     if "/" in label or "." in label:
-        host = urlsplit(label if "//" in label else f"//{label}").hostname or ""
+        try:
+            host = urlsplit(label if "//" in label else f"//{label}").hostname or ""
+        except ValueError as error:
+            raise invalid_embedding_config("resourceName is not an address") from error
         label, _, domain = host.partition(".")
         if not f".{domain}".endswith(".azure.com"):
             raise invalid_embedding_config("resourceName is neither a resource's name nor its azure.com address")
