@@ -66,6 +66,13 @@ class _Join:
         self.outcomes: list[Outcome | None] = [None] * len(op.branches)
         self.left = len(op.branches)
 
+    def close(self) -> None:
+        """Drop the branches that have not begun."""
+        for _, branch in self.waiting:
+            if not isinstance(branch, Operation):
+                branch.close()
+        self.waiting.clear()
+
     def settle(self) -> Outcome:
         """Return the values in order, or the failure of the first branch in order, so that replay agrees."""
         for outcome in self.outcomes:
@@ -98,6 +105,7 @@ class Driver:
         self._keys: set[str] = set()
         self._main = Fiber(main, None, 0)
         self._current: Fiber | None = None
+        self._joins: list[_Join] = []
         self.pending: dict[str, Pending] = {}
         self.outcome: Outcome | None = None
         self._ready.append((self._main, Success()))
@@ -143,6 +151,10 @@ class Driver:
         """Drop every coroutine without running it further."""
         for item in self.pending.values():
             item.fiber.coro.close()
+        for fiber, _ in self._ready:
+            fiber.coro.close()
+        for join in self._joins:
+            join.close()
         self._main.coro.close()
         self.pending.clear()
         self._ready.clear()
@@ -190,6 +202,7 @@ class Driver:
         join = _Join(fiber, op)
         if not join.left:
             return Success([])
+        self._joins.append(join)
         for _ in range(min(op.limit, join.left)):
             self._start_branch(join)
         return None
@@ -209,6 +222,7 @@ class Driver:
         if join.waiting:
             self._start_branch(join)
         elif not join.left:
+            self._joins.remove(join)
             self._ready.append((join.fiber, join.settle()))
 
 

@@ -6,15 +6,26 @@ exceptions never leave a tick, and a tick that changes nothing does not come bac
 
 from __future__ import annotations
 
+import math
+
 from orchestrator import codec
 from orchestrator.attempt import error_record
 from orchestrator.driver import Failure, Success
-from orchestrator.errors import ConflictError, ErrorRecord, JournalMismatchError, OrchestratorError, UnknownJobError
+from orchestrator.errors import (
+    ConflictError,
+    ErrorRecord,
+    JournalMismatchError,
+    OrchestratorError,
+    RequestError,
+    UnknownJobError,
+)
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, may_follow
 from orchestrator.limits import (
+    ALARM_LEAD_MS,
+    MAX_SLICE_CRASHES,
     REQUEUE_MAX_MS,
     REQUEUE_MS,
     SLICE_UNITS,
@@ -53,6 +64,7 @@ class JobEngine:
         self._armed_ms: int | None = None
         self._fired_ms = 0
         self._failed_ticks = 0
+        self._idle = False
         self._rows_counted = 0
 
     @property
@@ -165,6 +177,7 @@ class JobEngine:
             self._armed_ms = None
             return
         self._ticking = True
+        self._idle = False
         self._fired_ms = max(self._fired_ms, self._armed_ms or 0)
         self._armed_ms = None
         try:
@@ -195,7 +208,10 @@ class JobEngine:
             await self._slice(job)
         elif job.status is JobStatus.QUEUED and (job.due_at_ms or 0) <= now_ms:
             await self._enqueue_again(job)
-        await self._outbox.deliver(job, self._catalog_summary)
+        else:
+            self._idle = True
+        if await self._outbox.deliver(job, self._catalog_summary):
+            self._idle = False
 
     def _work_is_due(self, job: JobRow, now_ms: int) -> bool:
         if job.slice_open:
@@ -218,23 +234,41 @@ class JobEngine:
         resources = self._platform.resources()
         try:
             await self._work(job, resources)
-        except JournalMismatchError as error:
+        except (JournalMismatchError, RequestError) as error:
+            # The code no longer fits the job: another workflow, payload model or journal. A fixed release resumes it.
             self._pause(job, error)
         finally:
             await resources.close()
 
     async def _work(self, job: JobRow, resources: Resources) -> None:
+        if job.crashes > MAX_SLICE_CRASHES and not self._give_up(job):
+            return
         execution = self._revive(job)
         while True:
             work = Slice(execution, self._journal, self._platform, resources, self._fanouts)
             await work.run()
+            stopped = job.status is JobStatus.CANCELLING or isinstance(execution.driver.outcome, Failure)
+            if stopped and job.phase == "main":
+                await self._cancel_children()
             if not self._conclude(job, execution):
                 break
         self._close_slice(job, work)
 
     async def _cancel_children(self) -> None:
         for child_id in self._journal.children_under_way():
-            await self._platform.network.cancel(child_id, "the parent was cancelled")
+            await self._platform.network.cancel(child_id, "the parent ended")
+
+    def _give_up(self, job: JobRow) -> bool:
+        """Fail a job whose slices keep dying with no step to blame; tell whether its failure hook is to run."""
+        message = f"The last {job.crashes} slices died before anything was finished"
+        job.crashes = 0
+        if job.phase == "main" and self._registry.get(job.workflow).options.on_failure is not None:
+            job.error = codec.encode(ErrorRecord(code="slice_crashed", message=message))
+            job.phase = "on_failure"
+            self._journal.update_job(job)
+            return True
+        job.error = job.error or codec.encode(ErrorRecord(code="slice_crashed", message=message))
+        return self._end(job, JobStatus.FAILED)
 
     def _open_slice(self, job: JobRow) -> None:
         """Bump the attempt and arm the watchdog in one group, before any work (design.md §4.4 rule 1)."""
@@ -244,7 +278,10 @@ class JobEngine:
             job.crashes_total += 1
             job.slice_units = max(1, job.slice_units // 2)
             self._drop_execution()
+            self._journal.add_event(now_ms, "slice.died")
             self._platform.log("warning", "slice.died", {"job_id": job.job_id, "crashes": job.crashes})
+        if job.started_at_ms is None:
+            self._journal.add_event(now_ms, "job.started")
         job.slice_open = True
         job.slices += 1
         job.epoch += 1
@@ -324,7 +361,7 @@ class JobEngine:
         """Say in one group how the slice ended and when the next one is due."""
         if job.status in TERMINAL:
             return
-        more = work.has_work() or job.status is JobStatus.CANCELLING
+        more = work.has_work() or (job.status is JobStatus.CANCELLING and job.phase == "main")
         job.slice_open = False
         job.due_at_ms = self._platform.clock.now_ms() if more else None
         if work.advanced:
@@ -337,7 +374,7 @@ class JobEngine:
         if self._always_replay:
             self._drop_execution()
 
-    def _pause(self, job: JobRow, error: JournalMismatchError) -> None:
+    def _pause(self, job: JobRow, error: OrchestratorError) -> None:
         """Keep a job whose journal contradicts the code, for a fixed release to resume."""
         self._turn(job, JobStatus.PAUSED)
         job.error = codec.encode(error_record(error))
@@ -392,7 +429,7 @@ class JobEngine:
         return None if self._job is None else self._job.job_id
 
     def _catalog_summary(self) -> JobSummary:
-        return summary(self._known(), self._journal.next_due_ms())
+        return summary(self._known(), self._next_due_ms())
 
     # -- the alarm ---------------------------------------------------------------------------------------------------
 
@@ -400,14 +437,18 @@ class JobEngine:
         if self._failed_ticks:
             wait_ms = min(TICK_RETRY_MAX_MS, TICK_RETRY_MS * 2 ** min(self._failed_ticks - 1, 10))
             self._arm(self._platform.clock.now_ms() + wait_ms)
-            return
-        self._rearm()
+        elif self._idle and (self._next_due_ms() or math.inf) <= self._platform.clock.now_ms():
+            # Something is due that no tick acts on: a bug, and it must not become a hot loop (design.md §4.4 rule 5).
+            self._platform.log("error", "tick.idle", {"job_id": self._job_id()})
+            self._arm(self._platform.clock.now_ms() + TICK_RETRY_MAX_MS)
+        else:
+            self._rearm()
 
     def _rearm(self, *, force: bool = False) -> None:
         """Arm the alarm for the earliest due row. During a tick the watchdog stands, and the tick re-arms at its end."""
         if self._ticking:
             return
-        due_ms = self._journal.next_due_ms()
+        due_ms = self._next_due_ms()
         if due_ms is None:
             if self._armed_ms is not None:
                 self._platform.alarm.clear()
@@ -416,9 +457,15 @@ class JobEngine:
         if force or self._armed_ms is None or due_ms != self._armed_ms:
             self._arm(due_ms)
 
+    def _next_due_ms(self) -> int | None:
+        """Return when the job needs its next tick. A paused or ended job keeps its rows, and only its outbox counts."""
+        job = self._job
+        resting = job is not None and (job.status is JobStatus.PAUSED or job.status in TERMINAL)
+        return self._journal.next_outbox_ms() if resting else self._journal.next_due_ms()
+
     def _arm(self, due_ms: int) -> None:
         # workerd drops an alarm set inside alarm() for now or for the time being run (design.md §4.4 rule 3).
-        at_ms = max(due_ms, self._platform.clock.now_ms() + 1, self._fired_ms + 1)
+        at_ms = max(due_ms, self._platform.clock.now_ms() + ALARM_LEAD_MS, self._fired_ms + 1)
         if at_ms != self._armed_ms:
             self._platform.alarm.set(at_ms)
             self._armed_ms = at_ms

@@ -201,6 +201,11 @@ class Journal:
         )[0][0]
         return None if found is None else _int(found)
 
+    def next_outbox_ms(self) -> int | None:
+        """Return the earliest time anything is to be delivered."""
+        found = self.sql.execute("select min(due_at_ms) from outbox")[0][0]
+        return None if found is None else _int(found)
+
     def next_work_ms(self) -> int | None:
         """Return the earliest time the job itself is due, its outbox aside."""
         found = self.sql.execute(

@@ -31,6 +31,8 @@ MAX_FAILURES_KEPT: Final = 20
 
 #: A dead slice comes back this long after it began (design.md §4.4 rule 1).
 WATCHDOG_MS: Final = 10_000
+#: An alarm is set at least this far ahead: inside ``alarm()`` one that is due by the time workerd sees it is dropped.
+ALARM_LEAD_MS: Final = 5
 #: A slice takes no new work after this much wall time, read after I/O only (design.md §4.4).
 SLICE_WALL_MS: Final = 5_000
 #: Steps of a slice at first; halved when a slice dies, doubled up to the ceiling when it does not.
@@ -40,6 +42,8 @@ SLICE_UNITS_MAX: Final = 2_000
 MAX_PARALLEL_STEPS: Final = 6
 #: A step that kills its slice this often, run alone and with nothing finished in between, is poison.
 MAX_STEP_CRASHES: Final = 4
+#: A job whose slices die this often in a row, with nothing finished and no step to blame, fails.
+MAX_SLICE_CRASHES: Final = 12
 #: ``job.each`` grows its batches while one takes less than this, and shrinks above four times this.
 BATCH_TARGET_MS: Final = 400
 

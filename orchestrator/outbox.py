@@ -20,8 +20,8 @@ class Outbox:
         self._journal = journal
         self._platform = platform
 
-    async def deliver(self, job: JobRow, summarize: Callable[[], JobSummary]) -> None:
-        """Deliver what is due. A row goes only after its delivery succeeded, so a crash repeats it."""
+    async def deliver(self, job: JobRow, summarize: Callable[[], JobSummary]) -> bool:
+        """Deliver what is due; tell whether anything was. A row goes only after its delivery, so a crash repeats it."""
         rows = self._journal.due_outbox(self._platform.clock.now_ms(), OUTBOX_BATCH)
         catalog = [row for row in rows if row.kind == "catalog"]
         for row in catalog[:-1]:
@@ -41,6 +41,7 @@ class Outbox:
                 self._platform.log("warning", "outbox.failed", fields)
             else:
                 self._journal.remove_outbox(row.id)
+        return bool(rows)
 
     async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> None:
         network = self._platform.network

@@ -88,14 +88,16 @@ class Slice:
     async def run(self) -> None:
         """Work until the workflow ends, everything waits, or the budget is used up."""
         driver = self._execution.driver
-        driver.advance()
-        while driver.outcome is None and not self._stopped:
-            await self._start_what_can()
-            if driver.outcome is not None or not self._tasks:
-                break
-            await self._collect()
+        try:
             driver.advance()
-        await self._abandon()
+            while driver.outcome is None and not self._stopped:
+                await self._start_what_can()
+                if driver.outcome is not None or not self._tasks:
+                    break
+                await self._collect()
+                driver.advance()
+        finally:
+            await self._abandon()
 
     def has_work(self) -> bool:
         """Tell whether the next slice could start something at once."""
@@ -275,7 +277,10 @@ class Slice:
             execution.set_progress(settled.progress)
         if settled.advanced:
             self.advanced = True
-            self._job.crashes = 0
+            if self._job.crashes:
+                # Stored at once: a slice that advances and dies again must not count as one that never advanced.
+                self._job.crashes = 0
+                journal.update_job(self._job)
         if settled.outcome is None:
             execution.open[row.key] = row
         else:
