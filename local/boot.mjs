@@ -85,7 +85,8 @@ function installPackages(pyodide) {
 /**
  * Boots the interpreter and imports the main module.
  *
- * Returns the adapter module's functions; rejects with the Python traceback when an import fails.
+ * Resolves to the main module, the adapter's functions and a probe of the memory in use; rejects with the Python
+ * traceback when an import fails.
  */
 export async function boot(onFatal) {
   const phases = {};
@@ -118,5 +119,7 @@ export async function boot(onFatal) {
   const main = await importModule.callPromising(settings.main);
   mark("main_module");
   console.log(JSON.stringify({ event: "python_ready", ...phases }));
-  return { main, construct: adapter.construct, call: adapter.call };
+  // WebAssembly memory never shrinks, so its size is its peak.
+  const heapBytes = () => pyodide._module.HEAP8.length;
+  return { main, construct: adapter.construct, call: adapter.call, heapBytes };
 }

@@ -4,6 +4,7 @@
 //   PUT|GET|DELETE /r2/KEY                    write, read or remove an object of the first bucket, streamed
 //   POST /queue/NAME {"messages": [{body}]}   hand messages to the consumer at once, for instance duplicates
 //   POST /scheduled {"cron", "scheduledTime"} run the scheduled handler; both fields may be left out
+//   GET /heap                                 the interpreter's peak memory: {"heap_bytes"}
 import http from "node:http";
 import { timingSafeEqual } from "node:crypto";
 import { Readable } from "node:stream";
@@ -51,6 +52,11 @@ async function queue(mf, { workerName }, request, name) {
   return (await mf.getWorker(workerName)).queue(name, batch);
 }
 
+async function heap(mf, { bootToken }) {
+  const answer = await mf.dispatchFetch("http://stack.local/", { headers: { "x-local-boot": bootToken } });
+  return answer.json();
+}
+
 /** Passes the request on to the bucket: inside workerd the body streams, whatever its size. */
 async function blob(mf, { bootToken }, request, key, response) {
   const hasBody = request.method === "PUT";
@@ -69,6 +75,7 @@ async function blob(mf, { bootToken }, request, key, response) {
 const ROUTES = [
   [/^POST \/evict$/, evict],
   [/^POST \/scheduled$/, scheduled],
+  [/^GET \/heap$/, heap],
   [/^POST \/queue\/([^/]+)$/, queue],
   [/^(?:PUT|GET|DELETE) \/r2\/(.+)$/, blob],
 ];

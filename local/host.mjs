@@ -81,12 +81,13 @@ export function entrypoint(className, methods) {
     const isLocal = request.headers.get("x-local-boot") === this.env.BOOT_TOKEN;
     const { pathname } = new URL(request.url);
     if (isLocal && pathname.startsWith("/r2/")) return blob(this.env, request, decodeURIComponent(pathname.slice(4)));
+    let interpreter;
     try {
-      await python(this.ctx);
+      interpreter = await python(this.ctx);
     } catch (error) {
       return bootFailure(error);
     }
-    return isLocal ? new Response("booted") : fetch.call(this, request);
+    return isLocal ? Response.json({ heap_bytes: interpreter.heapBytes() }) : fetch.call(this, request);
   };
   return Stub;
 }

@@ -38,6 +38,10 @@ class _Line(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class _Heap(msgspec.Struct, frozen=True):
+    heap_bytes: int
+
+
 class LocalStack:
     """A local stack in a process of its own, on its own state directory.
 
@@ -222,6 +226,10 @@ class LocalStack:
     def run_scheduled(self) -> None:
         """Run the Worker's scheduled handler now."""
         self._control("POST", "/scheduled", json={}, timeout=60.0)
+
+    def heap_bytes(self) -> int:
+        """Return the peak size of the interpreter's WebAssembly memory since workerd started."""
+        return msgspec.json.decode(self._control("GET", "/heap", timeout=60.0).content, type=_Heap).heap_bytes
 
     def _control(
         self,

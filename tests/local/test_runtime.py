@@ -82,6 +82,10 @@ def test_an_absent_object_is_an_error(probe_stack: LocalStack) -> None:
         probe_stack.get_blob("nothing")
 
 
+def test_the_heap_can_be_read(probe_stack: LocalStack) -> None:
+    assert probe_stack.heap_bytes() > 1_000_000
+
+
 def test_control_needs_the_key(probe_stack: LocalStack) -> None:
     answer = httpx.post(f"{probe_stack.control_url}/evict", json={"class": "Probe", "name": "x"})
     assert answer.status_code == 401
