@@ -83,7 +83,7 @@ class Slice:
 
     @property
     def _stopped(self) -> bool:
-        return self._job.status is JobStatus.CANCELLING and self._job.phase != "on_cancel"
+        return self._job.status is JobStatus.CANCELLING and self._job.phase == "main"
 
     async def run(self) -> None:
         """Work until the workflow ends, everything waits, or the budget is used up."""

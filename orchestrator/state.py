@@ -1,0 +1,152 @@
+"""A job's state in its object: the row, kept in step with the journal, and the transitions that end or pause it."""
+
+from __future__ import annotations
+
+from orchestrator import codec
+from orchestrator.attempt import error_record
+from orchestrator.errors import ConflictError, OrchestratorError, UnknownJobError
+from orchestrator.execution import Execution
+from orchestrator.fanout import Fanout
+from orchestrator.journal import Journal
+from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
+from orchestrator.model import JobRow
+from orchestrator.ports import Platform
+from orchestrator.workflow import Registry
+
+
+class JobState:
+    """What one object knows of its job.
+
+    Args:
+        platform: the ports.
+        registry: the workflows known.
+    """
+
+    def __init__(self, platform: Platform, registry: Registry) -> None:
+        self.journal = Journal(platform.sql)
+        self.fanouts: dict[str, Fanout] = {}
+        self._platform = platform
+        self._registry = registry
+        self._job: JobRow | None = None
+        self._execution: Execution | None = None
+        self._rows_counted = 0
+
+    @property
+    def job_id(self) -> str | None:
+        """The job's id, when it is loaded; for log lines."""
+        return None if self._job is None else self._job.job_id
+
+    def now_ms(self) -> int:
+        """Return the wall clock."""
+        return self._platform.clock.now_ms()
+
+    # -- the row -----------------------------------------------------------------------------------------------------
+
+    def load(self) -> JobRow | None:
+        """Return the job, reading it again when another writer has raised its epoch."""
+        if not self.journal.exists():
+            return None
+        self.journal.migrate()
+        if self._job is not None and self.journal.epoch() != self._job.epoch:
+            self.forget()
+        if self._job is None:
+            self._job = self.journal.load_job()
+        return self._job
+
+    def known(self) -> JobRow:
+        """Return the job.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+        """
+        job = self.load()
+        if job is None:
+            raise UnknownJobError
+        return job
+
+    def insert(self, job: JobRow) -> None:
+        """Store a new job."""
+        self.journal.migrate()
+        self.journal.insert_job(job)
+        self._job = job
+
+    def forget(self) -> None:
+        """Drop everything in memory: the journal knows better."""
+        self.drop_execution()
+        self._job = None
+
+    # -- the coroutines ----------------------------------------------------------------------------------------------
+
+    def execution(self, job: JobRow) -> Execution:
+        """Return the job in memory, built from the journal when it is not hot.
+
+        Raises:
+            RequestError: the workflow is gone, or its payload model no longer takes the payload.
+        """
+        if self._execution is None:
+            definition = self._registry.get(job.workflow)
+            self._execution = Execution(job, definition, self.journal, self._platform.clock)
+            self.fanouts = {}
+        return self._execution
+
+    def drop_execution(self) -> None:
+        """Drop the coroutines."""
+        if self._execution is not None:
+            self._execution.close()
+        self._execution = None
+        self.fanouts = {}
+
+    # -- transitions -------------------------------------------------------------------------------------------------
+
+    def turn(self, job: JobRow, status: JobStatus) -> None:
+        """Change the status.
+
+        Raises:
+            ConflictError: the state machine has no such transition.
+        """
+        if not may_follow(job.status, status):
+            raise ConflictError(f"A job that is {job.status} cannot become {status}")
+        if job.status != status:
+            job.revision += 1
+        job.status = status
+
+    def end(self, job: JobRow, status: JobStatus) -> None:
+        """End the job: status, result, notices and the end of every due time in one commit."""
+        now_ms = self.now_ms()
+        self.turn(job, status)
+        job.finished_at_ms = now_ms
+        job.due_at_ms = None
+        job.slice_open = False
+        self.journal.clear_due()
+        self.journal.add_event(now_ms, f"job.{status}")
+        if job.parent is not None:
+            self.journal.add_outbox("parent", job.parent, now_ms)
+        self.journal.add_outbox("catalog", b"", now_ms)
+        self.journal.trim_events()
+        self.count_rows(job)
+        self.journal.update_job(job)
+        self.drop_execution()
+
+    def pause(self, job: JobRow, error: OrchestratorError) -> None:
+        """Keep a job that its code no longer fits, for a fixed release to resume."""
+        now_ms = self.now_ms()
+        self.turn(job, JobStatus.PAUSED)
+        job.error = codec.encode(error_record(error))
+        job.slice_open = False
+        job.due_at_ms = None
+        self.journal.add_event(now_ms, "job.paused", None, job.error)
+        self.journal.add_outbox("catalog", b"", now_ms)
+        self.journal.update_job(job)
+        self.drop_execution()
+
+    def count_rows(self, job: JobRow) -> None:
+        """Add the rows written since the last count to the job's bill."""
+        written = self._platform.sql.rows_written
+        job.rows_written += written - self._rows_counted
+        self._rows_counted = written
+
+    def next_due_ms(self) -> int | None:
+        """Return when the job needs its next tick. A paused or ended job keeps its rows, and only its outbox counts."""
+        job = self._job
+        resting = job is not None and (job.status is JobStatus.PAUSED or job.status in TERMINAL)
+        return self.journal.next_outbox_ms() if resting else self.journal.next_due_ms()

@@ -1,0 +1,216 @@
+"""What a job does when its alarm fires: one slice at most, then its outbox."""
+
+from __future__ import annotations
+
+from orchestrator import codec
+from orchestrator.attempt import error_record
+from orchestrator.driver import Failure, Success
+from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorError, RequestError
+from orchestrator.execution import Execution
+from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
+from orchestrator.limits import MAX_SLICE_CRASHES, REQUEUE_MAX_MS, REQUEUE_MS, SLICE_UNITS_MAX, WATCHDOG_MS
+from orchestrator.model import JobRow
+from orchestrator.outbox import Outbox
+from orchestrator.ports import Platform, Resources
+from orchestrator.slice import Slice
+from orchestrator.state import JobState
+from orchestrator.views import summary
+from orchestrator.wakeup import Wakeup
+from orchestrator.workflow import Registry, Workflow
+
+
+class Ticker:
+    """The ticks of one job.
+
+    Args:
+        platform: the ports.
+        registry: the workflows known.
+        state: the job.
+        wakeup: its alarm.
+        always_replay: drop the coroutines after every slice.
+    """
+
+    def __init__(
+        self, platform: Platform, registry: Registry, state: JobState, wakeup: Wakeup, *, always_replay: bool
+    ) -> None:
+        self._platform = platform
+        self._registry = registry
+        self._state = state
+        self._wakeup = wakeup
+        self._journal = state.journal
+        self._outbox = Outbox(state.journal, platform)
+        self._always_replay = always_replay
+
+    async def tick(self) -> bool:
+        """Do what is due; tell whether anything was."""
+        job = self._state.load()
+        if job is None:
+            return False
+        now_ms = self._state.now_ms()
+        due = job.due_at_ms is not None and job.due_at_ms <= now_ms
+        worked = True
+        if job.status in ACTIVE and self._work_is_due(job, now_ms):
+            await self._slice(job)
+        elif job.status is JobStatus.WAITING and due:
+            self._state.turn(job, JobStatus.RUNNING)
+            await self._slice(job)
+        elif job.status is JobStatus.QUEUED and due:
+            await self._enqueue_again(job)
+        else:
+            worked = False
+        delivered = await self._outbox.deliver(job, lambda: summary(job, self._state.next_due_ms()))
+        return worked or delivered
+
+    def _work_is_due(self, job: JobRow, now_ms: int) -> bool:
+        if job.slice_open:
+            return True
+        due = self._journal.next_work_ms()
+        return due is not None and due <= now_ms
+
+    async def _enqueue_again(self, job: JobRow) -> None:
+        """Nobody picked the job up: send its id again, less and less often (design.md §4.6)."""
+        now_ms = self._state.now_ms()
+        job.due_at_ms = now_ms + min(REQUEUE_MAX_MS, max(REQUEUE_MS, 2 * (now_ms - job.created_at_ms)))
+        self._journal.update_job(job)
+        # Set at once: a send that fails or dies must find the next try armed.
+        self._wakeup.watchdog(job.due_at_ms)
+        await self._platform.network.enqueue(self._registry.get(job.workflow).options.queue, job.job_id)
+
+    async def _slice(self, job: JobRow) -> None:
+        self._open(job)
+        await self._platform.sync()
+        resources = self._platform.resources()
+        try:
+            await self._work(job, resources)
+        except (JournalMismatchError, RequestError) as error:
+            # The code no longer fits the job: another workflow, payload model or journal. A fixed release resumes it.
+            self._state.pause(job, error)
+        finally:
+            await resources.close()
+
+    def _open(self, job: JobRow) -> None:
+        """Bump the attempt and arm the watchdog in one group, before any work (design.md §4.4 rule 1)."""
+        now_ms = self._state.now_ms()
+        if job.slice_open:
+            job.crashes += 1
+            job.crashes_total += 1
+            job.slice_units = max(1, job.slice_units // 2)
+            self._state.drop_execution()
+            self._journal.add_event(now_ms, "slice.died")
+            self._platform.log("warning", "slice.died", {"job_id": job.job_id, "crashes": job.crashes})
+        if job.started_at_ms is None:
+            job.started_at_ms = now_ms
+            self._journal.add_event(now_ms, "job.started")
+        if job.status is JobStatus.SUSPENDED:
+            self._state.turn(job, JobStatus.RUNNING)
+        job.slice_open = True
+        job.slices += 1
+        job.epoch += 1
+        job.due_at_ms = now_ms + WATCHDOG_MS
+        self._journal.update_job(job)
+        self._wakeup.watchdog(job.due_at_ms)
+
+    async def _work(self, job: JobRow, resources: Resources) -> None:
+        if job.crashes > MAX_SLICE_CRASHES and not self._give_up(job):
+            return
+        execution = self._state.execution(job)
+        while True:
+            work = Slice(execution, self._journal, self._platform, resources, self._state.fanouts)
+            await work.run()
+            stopped = job.status is JobStatus.CANCELLING or isinstance(execution.driver.outcome, Failure)
+            if stopped and job.phase == "main":
+                await self._cancel_children()
+            if not self._conclude(job, execution):
+                break
+        if job.status not in TERMINAL:
+            self._close(job, work)
+
+    def _close(self, job: JobRow, work: Slice) -> None:
+        """Say in one group how the slice ended and when the next one is due."""
+        more = work.has_work() or (job.status is JobStatus.CANCELLING and job.phase == "main")
+        job.slice_open = False
+        job.due_at_ms = self._state.now_ms() if more else None
+        if work.advanced:
+            job.slice_units = min(SLICE_UNITS_MAX, job.slice_units * 2)
+        if job.status in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
+            self._state.turn(job, JobStatus.RUNNING if more else JobStatus.SUSPENDED)
+        self._state.count_rows(job)
+        job.revision += 1
+        self._journal.update_job(job)
+        if self._always_replay:
+            self._state.drop_execution()
+
+    # -- the end of a workflow ---------------------------------------------------------------------------------------
+
+    def _conclude(self, job: JobRow, execution: Execution) -> bool:
+        """Act on the end of the workflow or a hook, or on a cancellation; tell whether a hook is to run now."""
+        outcome = execution.driver.outcome
+        if job.status is JobStatus.CANCELLING:
+            if job.phase == "main" and execution.workflow.options.on_cancel is not None:
+                return self._begin_hook(job, execution, "on_cancel")
+            if outcome is not None or job.phase == "main":
+                self._state.end(job, JobStatus.CANCELLED)
+            return False
+        if outcome is None:
+            return False
+        if job.phase == "on_failure":
+            self._note_hook(outcome)
+            self._state.end(job, JobStatus.FAILED)
+            return False
+        error = outcome.error if isinstance(outcome, Failure) else self._set_result(job, outcome)
+        if error is None:
+            self._state.end(job, JobStatus.COMPLETED)
+            return False
+        job.error = codec.encode(error_record(error))
+        if execution.workflow.options.on_failure is not None:
+            return self._begin_hook(job, execution, "on_failure")
+        self._state.end(job, JobStatus.FAILED)
+        return False
+
+    def _begin_hook(self, job: JobRow, execution: Execution, phase: str) -> bool:
+        job.phase = "on_failure" if phase == "on_failure" else "on_cancel"
+        self._journal.update_job(job)
+        self._journal.clear_due()
+        execution.begin_hook()
+        self._state.fanouts.clear()
+        return True
+
+    def _note_hook(self, outcome: Success | Failure) -> None:
+        """A hook's own failure is noted and changes nothing (domain.md §0.5)."""
+        if isinstance(outcome, Failure):
+            self._journal.add_event(
+                self._state.now_ms(), "hook.failed", None, codec.encode(error_record(outcome.error))
+            )
+
+    @staticmethod
+    def _set_result(job: JobRow, outcome: Success) -> Exception | None:
+        try:
+            job.result, _ = codec.roundtrip(outcome.value, what="result of the workflow")
+        except OrchestratorError as error:
+            return error
+        return None
+
+    def _give_up(self, job: JobRow) -> bool:
+        """Fail a job whose slices keep dying with no step to blame; tell whether its failure hook is to run."""
+        record = ErrorRecord(
+            code="slice_crashed", message=f"The last {job.crashes} slices died before anything was finished"
+        )
+        job.crashes = 0
+        if job.status is JobStatus.CANCELLING:
+            self._state.end(job, JobStatus.CANCELLED)
+            return False
+        job.error = job.error or codec.encode(record)
+        if job.phase == "main" and _has_failure_hook(self._registry.get(job.workflow)):
+            job.phase = "on_failure"
+            self._journal.update_job(job)
+            return True
+        self._state.end(job, JobStatus.FAILED)
+        return False
+
+    async def _cancel_children(self) -> None:
+        for child_id in self._journal.children_under_way():
+            await self._platform.network.cancel(child_id, "the parent ended")
+
+
+def _has_failure_hook(workflow: Workflow) -> bool:
+    return workflow.options.on_failure is not None

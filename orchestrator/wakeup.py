@@ -1,0 +1,69 @@
+"""The alarm of one job, always derived from the journal (design.md §4.4 rules 3 to 5)."""
+
+from __future__ import annotations
+
+from orchestrator.limits import ALARM_LEAD_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
+from orchestrator.ports import Platform
+from orchestrator.state import JobState
+
+
+class Wakeup:
+    """Arms the alarm for the earliest due row.
+
+    Args:
+        platform: the ports.
+        state: what the alarm is derived from.
+    """
+
+    def __init__(self, platform: Platform, state: JobState) -> None:
+        self._platform = platform
+        self._state = state
+        #: What the alarm is set to, as far as this incarnation knows.
+        self._armed_ms: int | None = None
+        self._fired_ms = 0
+        self._failed_ticks = 0
+        #: Whether a tick runs: its watchdog stands until it ends and re-arms.
+        self.ticking = False
+
+    def fired(self) -> None:
+        """Take note that the alarm has fired."""
+        self._fired_ms = max(self._fired_ms, self._armed_ms or 0)
+        self._armed_ms = None
+
+    def watchdog(self, at_ms: int) -> None:
+        """Arm the dead man's switch of a slice."""
+        self._platform.alarm.set(at_ms)
+        self._armed_ms = at_ms
+
+    def rearm(self, *, force: bool = False) -> None:
+        """Arm the alarm for the earliest due row; ``force`` when the object's memory may be newer than its alarm."""
+        if self.ticking:
+            return
+        due_ms = self._state.next_due_ms()
+        if due_ms is None:
+            if self._armed_ms is not None:
+                self._platform.alarm.clear()
+                self._armed_ms = None
+        elif force or due_ms != self._armed_ms:
+            self._arm(due_ms)
+
+    def after_tick(self, *, failed: bool, idle: bool) -> None:
+        """Arm the alarm at the end of a tick: later and later while ticks fail, never at once when one did nothing."""
+        now_ms = self._platform.clock.now_ms()
+        self._failed_ticks = self._failed_ticks + 1 if failed else 0
+        due_ms = self._state.next_due_ms()
+        if failed:
+            self._arm(now_ms + min(TICK_RETRY_MAX_MS, TICK_RETRY_MS * 2 ** min(self._failed_ticks - 1, 10)))
+        elif idle and due_ms is not None and due_ms <= now_ms:
+            # Something is due that no tick acts on: a bug, and it must not become a hot loop.
+            self._platform.log("error", "tick.idle", {"job_id": self._state.job_id})
+            self._arm(now_ms + TICK_RETRY_MAX_MS)
+        else:
+            self.rearm()
+
+    def _arm(self, due_ms: int) -> None:
+        # workerd drops an alarm set inside alarm() for now or for the time being run.
+        at_ms = max(due_ms, self._platform.clock.now_ms() + ALARM_LEAD_MS, self._fired_ms + 1)
+        if at_ms != self._armed_ms:
+            self._platform.alarm.set(at_ms)
+            self._armed_ms = at_ms
