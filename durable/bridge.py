@@ -80,10 +80,31 @@ class Env:
             database=str(binding.database),
         )
 
-    async def run_ai(self, model: str, inputs_json: str) -> str:
-        """Run a Workers AI model; JSON in, JSON out."""
-        answer = await self._env.AI.run(model, js.JSON.parse(inputs_json))
-        return str(js.JSON.stringify(answer))
+    def ai(self, name: str) -> Ai | None:
+        """Return the Workers AI binding, or None when there is none."""
+        return Ai(getattr(self._env, name)) if self.has(name) else None
+
+
+class Ai:
+    """The Workers AI binding."""
+
+    def __init__(self, ai: _JsAny) -> None:
+        self._ai = ai
+
+    async def run(self, model: str, inputs_json: str) -> str:
+        """Run a model; JSON in, JSON out.
+
+        Raises:
+            AiError: the platform refused or failed; its message.
+        """
+        try:
+            return str(js.JSON.stringify(await self._ai.run(model, js.JSON.parse(inputs_json))))
+        except JsException as error:
+            raise AiError(str(error)[:500]) from None
+
+
+class AiError(Exception):
+    """Workers AI gave no answer."""
 
 
 class ObjectCallError(Exception):

@@ -14,6 +14,7 @@ from durable.object_network import ObjectNetwork
 from durable.object_sql import ObjectAlarm, ObjectSql
 from durable.r2_blobs import R2Blobs
 from durable.worker_database import WorkerDatabases
+from durable.workers_ai import BoundWorkersAi
 from orchestrator.ports import Database
 from steps.embeddings.config import EmbeddingSettings
 from steps.services import Services, Settings
@@ -75,12 +76,13 @@ class ObjectResources:
 
     def __init__(self, env: bridge.Env) -> None:
         self._databases = WorkerDatabases(env)
+        ai = env.ai("AI")
         self._services = Services(
             settings=settings(env),
             blobs=R2Blobs(env.bucket("BLOBS")),
             http=FetchHttp(),
             database=self._databases.get,
-            ai=env if env.has("AI") else None,
+            ai=None if ai is None else BoundWorkersAi(ai),
         )
 
     @property

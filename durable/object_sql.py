@@ -34,8 +34,9 @@ def _check(param: SqlValue) -> None:
     if isinstance(param, (str, bytes)):
         if len(param) > MAX_VALUE_BYTES:
             raise StorageValueError(f"A SQL value has at most {MAX_VALUE_BYTES} bytes")
-    elif isinstance(param, bool) or not isinstance(param, (int, float, type(None))):
-        raise StorageValueError(f"A SQL parameter cannot be {type(param).__name__}")
+    elif isinstance(param, bool):
+        # JavaScript's true is stored as the text "true" (platform.md §1.2).
+        raise StorageValueError("A SQL parameter cannot be a bool; store 0 or 1")
     elif isinstance(param, int) and not -_MAX_INTEGER <= param <= _MAX_INTEGER:
         raise StorageValueError("A SQL integer is at most 2**53; store larger ones as text")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import get_type_hints
+from typing import cast, get_type_hints
 
 import msgspec
 from pydantic import BaseModel
@@ -25,8 +25,8 @@ def _return_type(fn: Callable[..., object]) -> object | None:
         return None
     if hint in _BUILTINS:
         return None
-    if isinstance(hint, type) and issubclass(hint, BaseModel):
-        return hint
+    if isinstance(hint, type) and issubclass(cast("type[object]", hint), BaseModel):
+        return cast("object", hint)
     try:
         msgspec.json.Decoder(hint)
     except TypeError:

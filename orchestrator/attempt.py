@@ -18,8 +18,6 @@ from orchestrator.ports import Database
 from orchestrator.retry import GiveUp, RetryPolicy, decide, error_code
 from orchestrator.tally import EachTally, carried, each_result, each_tally
 
-Body = StepOp[object] | EachOp[object]
-
 
 class Settled(msgspec.Struct, frozen=True):
     """What an attempt leads to: the row to store, and the outcome when the operation has one."""
@@ -48,11 +46,14 @@ async def run(op: AnyOp, attempt: Attempt) -> Settled:
     if isinstance(op, EachOp):
         return await _run_each(cast("EachOp[object]", op), attempt)
     if isinstance(op, TransactionOp):
-        return await _run_step(cast("TransactionOp[object]", op), attempt, _transact(op, attempt))
-    return await _run_step(cast("StepOp[object]", op), attempt, cast("StepOp[object]", op).run)
+        return await _run_step(op, attempt, _transact(op, attempt))
+    step = cast("StepOp[object]", op)
+    return await _run_step(step, attempt, step.run)
 
 
-async def _run_step(op: StepOp[object], attempt: Attempt, body: Callable[[], Awaitable[object]]) -> Settled:
+async def _run_step(
+    op: StepOp[object] | TransactionOp[object], attempt: Attempt, body: Callable[[], Awaitable[object]]
+) -> Settled:
     row = attempt.row
     try:
         data, value = codec.roundtrip(await body(), op.into, what=f"result of {row.key}")
@@ -72,7 +73,7 @@ async def _run_step(op: StepOp[object], attempt: Attempt, body: Callable[[], Awa
 
 def _transact(op: TransactionOp[object], attempt: Attempt) -> Callable[[], Awaitable[object]]:
     """Return a body that runs the transaction once: its effect key commits with the effect (design.md §6)."""
-    key = op.effect_key or attempt.idempotency_key
+    key = attempt.idempotency_key
 
     async def body() -> object:
         async with attempt.database().transaction() as connection:
@@ -126,7 +127,7 @@ def _resized(op: EachOp[object], row: StepRow) -> EachTally:
 
 
 def _advanced(tally: EachTally, cursor: object, state: object, items: int, took_ms: int, *, done: bool) -> EachTally:
-    """Return the tally after a batch. The clock moved only if the batch did I/O, so the ceiling bounds pure CPU work."""
+    """Return the tally after a batch. The clock moves only with I/O, so the ceiling is what bounds pure CPU work."""
     size = tally.size
     if took_ms < BATCH_TARGET_MS:
         size = min(tally.ceiling, size * 2)

@@ -284,7 +284,6 @@ class StepOptions:
             checked_name(name),
             lambda connection: fn(connection, *args, **kwargs),
             key=self._key,
-            effect_key=None,
             retry=self._retry,
             timeout_ms=self._timeout_ms,
             into=return_type(fn),

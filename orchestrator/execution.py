@@ -7,6 +7,7 @@ result at once (design.md §4.1).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 
@@ -17,7 +18,7 @@ from orchestrator.errors import ErrorRecord, JournalMismatchError, StepFailedErr
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.model import JobRow, Progress, StepRow
-from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp
+from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp, TransactionOp
 from orchestrator.ports import Clock
 from orchestrator.tally import children_result, each_result
 from orchestrator.workflow import Workflow
@@ -151,10 +152,10 @@ class Execution:
 def restored(op: AnyOp, value: bytes | None) -> object:
     """Return what awaiting a completed operation gives."""
     if isinstance(op, EachOp):
-        return each_result(op, value)
+        return each_result(cast("EachOp[object]", op), value)
     if isinstance(op, ChildrenOp):
-        return children_result(op, value)
-    return codec.restore(value, op.into if isinstance(op, StepOp) else None)
+        return children_result(cast("ChildrenOp[object]", op), value)
+    return codec.restore(value, op.into if isinstance(op, (StepOp, TransactionOp)) else None)
 
 
 def stored_error(job: JobRow) -> ErrorRecord:

@@ -6,6 +6,8 @@ id, so a crash in between only repeats it. Folding and forgetting a child is one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from orchestrator import codec
@@ -17,7 +19,7 @@ from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.limits import CHILD_HEAL_MS, MAX_FAILURES_KEPT
 from orchestrator.model import ChildOutcome, CreateJob, JobOptions, ParentRef, Progress, StepRow
-from orchestrator.operations import ChildrenOp
+from orchestrator.operations import ChildrenOp, ChildRequest
 from orchestrator.ports import Network
 from orchestrator.tally import ChildrenTally, carried, children_result, children_tally
 
@@ -71,26 +73,26 @@ class Fanout:
         outcome = Success(children_result(self._op, done.value))
         return Settled(done, outcome, progress=settled.progress, event=event)
 
-    async def read_more(self, row: StepRow) -> tuple[ChildrenTally, list[CreateJob]]:
+    async def read_more(self, row: StepRow) -> tuple[ChildrenTally, Sequence[ChildRequest]]:
         """Read the next children from the source; nothing is stored yet."""
         tally = children_tally(self._op, row.value)
         room = self._op.window - len(self._journal.children(self._key))
         if tally.drained or self._broken(tally) or room <= 0:
-            return tally, []
+            return tally, ()
         page = await self._op.source.read(tally.cursor, room)
-        requests = [self._request(item.key, item.payload) for item in page.items]
         tally = msgspec.structs.replace(
-            tally, cursor=None if page.done else page.cursor, started=tally.started + len(requests), drained=page.done
+            tally,
+            cursor=None if page.done else page.cursor,
+            started=tally.started + len(page.items),
+            drained=page.done,
         )
-        return tally, requests
+        return tally, page.items
 
-    def store(self, row: StepRow, tally: ChildrenTally, requests: list[CreateJob], now_ms: int) -> Settled:
+    def store(self, row: StepRow, tally: ChildrenTally, items: Sequence[ChildRequest], now_ms: int) -> Settled:
         """Store the children read together with the source's cursor."""
-        for request in requests:
-            assert request.parent is not None
-            self._journal.add_child(
-                self._key, request.parent.key, request.job_id, codec.encode(request.payload, what="child payload")
-            )
+        for item in items:
+            job_id = derived_job_id("child", self._job_id, self._key, item.key)
+            self._journal.add_child(self._key, item.key, job_id, codec.encode(item.payload, what="child payload"))
         # Folding may have gone on while the source was read: only what reading changes is taken from it.
         current = children_tally(self._op, row.value)
         merged = msgspec.structs.replace(current, cursor=tally.cursor, started=tally.started, drained=tally.drained)

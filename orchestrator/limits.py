@@ -38,7 +38,7 @@ SLICE_WALL_MS: Final = 5_000
 #: Steps of a slice at first; halved when a slice dies, doubled up to the ceiling when it does not.
 SLICE_UNITS: Final = 500
 SLICE_UNITS_MAX: Final = 2_000
-#: Operations of one job that run at the same time in one slice: outgoing connections are limited to 6 (platform.md §1.1).
+#: Operations of one job that run at the same time: a request has 6 outgoing connections (platform.md §1.1).
 MAX_PARALLEL_STEPS: Final = 6
 #: A step that kills its slice this often, run alone and with nothing finished in between, is poison.
 MAX_STEP_CRASHES: Final = 4

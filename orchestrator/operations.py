@@ -30,7 +30,16 @@ class Operation(Generic[T]):
         return cast("T", (yield cast("Operation[object]", self)))
 
 
-class StepOp(Operation[T]):
+class AttemptOp(Operation[T]):
+    """Base of the operations that run author code, an attempt at a time."""
+
+    def __init__(self, name: str, key: str | None, *, retry: RetryPolicy, timeout_ms: int) -> None:
+        super().__init__(name, key)
+        self.retry = retry
+        self.timeout_ms = timeout_ms
+
+
+class StepOp(AttemptOp[T]):
     """Run an async function once, durably."""
 
     kind = "step"
@@ -45,14 +54,13 @@ class StepOp(Operation[T]):
         timeout_ms: int,
         into: object | None,
     ) -> None:
-        super().__init__(name, key)
+        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms)
         self.run = run
-        self.retry = retry
-        self.timeout_ms = timeout_ms
+        #: The type a replay converts the result to; None for builtins.
         self.into = into
 
 
-class TransactionOp(StepOp[T]):
+class TransactionOp(AttemptOp[T]):
     """Run an async function inside a database transaction that commits exactly once."""
 
     kind = "transaction"
@@ -63,14 +71,13 @@ class TransactionOp(StepOp[T]):
         body: Callable[[Connection], Awaitable[T]],
         *,
         key: str | None,
-        effect_key: str | None,
         retry: RetryPolicy,
         timeout_ms: int,
         into: object | None,
     ) -> None:
-        super().__init__(name, _never, key=key, retry=retry, timeout_ms=timeout_ms, into=into)
+        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms)
         self.body = body
-        self.effect_key = effect_key
+        self.into = into
 
 
 class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +88,7 @@ class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
     maximum: int = 1_000
 
 
-class EachOp(Operation["EachResult[S]"], Generic[S]):
+class EachOp(AttemptOp["EachResult[S]"], Generic[S]):
     """Walk a source in batches with one overwritten checkpoint."""
 
     kind = "each"
@@ -100,13 +107,11 @@ class EachOp(Operation["EachResult[S]"], Generic[S]):
         unit: str,
         total: float | None,
     ) -> None:
-        super().__init__(name, key)
+        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms)
         self.source = source
         self.body = body
         self.state = state
         self.batch = batch
-        self.retry = retry
-        self.timeout_ms = timeout_ms
         self.unit = unit
         self.total = total
 
@@ -200,7 +205,3 @@ class GatherOp(Operation["list[T]"], Generic[T]):
         super().__init__("gather", None)
         self.branches = branches
         self.limit = limit or max(1, len(branches))
-
-
-async def _never() -> object:
-    raise AssertionError("a transaction runs its body, not run()")

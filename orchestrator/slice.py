@@ -9,7 +9,6 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from functools import partial
-from typing import cast
 
 import msgspec
 
@@ -23,7 +22,7 @@ from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
 from orchestrator.model import StepRow
-from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp
+from orchestrator.operations import AttemptOp, ChildrenOp, SleepOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
 from orchestrator.step_context import StepContext, enter_step
@@ -238,7 +237,7 @@ class Slice:
         task.cancel()
         task.add_done_callback(_forget)
         op = self._execution.driver.pending[running.key].op
-        policy = op.retry if isinstance(op, (StepOp, EachOp)) else self._retry()
+        policy = op.retry if isinstance(op, AttemptOp) else self._retry()
         error = StepTimeoutError(f"{running.key} took longer than {_timeout_ms(op)} ms")
         self.commit(failed(policy, self._context(running.key), error))
 
@@ -295,9 +294,7 @@ class Slice:
     def _fanout(self, key: str, op: ChildrenOp[object]) -> Fanout:
         found = self._fanouts.get(key)
         if found is None:
-            found = self._fanouts[key] = Fanout(
-                self._job.job_id, key, cast("ChildrenOp[object]", op), self._journal, self._platform.network
-            )
+            found = self._fanouts[key] = Fanout(self._job.job_id, key, op, self._journal, self._platform.network)
         return found
 
     def _retry(self) -> RetryPolicy:
@@ -321,7 +318,7 @@ def _forget(task: asyncio.Task[Settled | None]) -> None:
 
 
 def _timeout_ms(op: AnyOp) -> int:
-    return op.timeout_ms if isinstance(op, (StepOp, EachOp)) else STEP_TIMEOUT_MS
+    return op.timeout_ms if isinstance(op, AttemptOp) else STEP_TIMEOUT_MS
 
 
 def _poison(row: StepRow) -> ErrorRecord:

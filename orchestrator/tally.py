@@ -66,7 +66,6 @@ def children_result(op: ChildrenOp[S], value: bytes | None) -> ChildrenResult[S]
 
 def carried(initial: S, stored: object) -> S:
     """Return carried state in the type of the state that the loop began with."""
-    kind = type(cast("object", initial))
-    if isinstance(stored, kind) or not issubclass(kind, (msgspec.Struct, tuple)):
-        return cast("S", stored)
-    return cast("S", msgspec.convert(stored, type=kind))
+    kind: type[object] = type(cast("object", initial))
+    convertible = issubclass(kind, msgspec.Struct) or kind is tuple
+    return cast("S", msgspec.convert(stored, type=kind) if convertible and not isinstance(stored, kind) else stored)

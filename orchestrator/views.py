@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from orchestrator import codec
 from orchestrator.errors import ErrorRecord
 from orchestrator.journal import Journal
@@ -113,9 +115,8 @@ def _counters(row: StepRow) -> dict[str, int] | None:
     if row.kind not in {"each", "children"} or row.value is None:
         return None
     tally = codec.decode(row.value)
-    if not isinstance(tally, dict):
-        return None
-    return {str(name): value for name, value in tally.items() if isinstance(value, int) and not isinstance(value, bool)}
+    found = cast("dict[str, object]", tally).items()
+    return {name: value for name, value in found if isinstance(value, int) and not isinstance(value, bool)}
 
 
 def _parent_id(job: JobRow) -> str | None:

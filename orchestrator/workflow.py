@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.context import JobContext
 
 P = TypeVar("P", bound=BaseModel)
+Author = Callable[["JobContext", P], Coroutine[object, object, object]]
 
 
 class Main(Protocol):
@@ -82,7 +83,7 @@ def workflow(
     *,
     version: int = 1,
     options: WorkflowOptions | None = None,
-) -> Callable[[Callable[[JobContext, P], Coroutine[object, object, object]]], Workflow]:
+) -> Callable[[Author[P]], Workflow]:
     """Make a workflow of an ``async def (job, payload)``.
 
     Args:
@@ -94,7 +95,7 @@ def workflow(
         DefinitionError: the function is not ``async``, or its payload is not annotated with a pydantic model.
     """
 
-    def register(main: Callable[[JobContext, P], Coroutine[object, object, object]]) -> Workflow:
+    def register(main: Author[P]) -> Workflow:
         if not inspect.iscoroutinefunction(main):
             raise DefinitionError(f"Workflow {name!r} must be an async def")
         return Workflow(

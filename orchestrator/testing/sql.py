@@ -65,8 +65,8 @@ def check_value(value: SqlValue) -> None:
     Raises:
         StorageValueError: a bool, an integer beyond 2**53, or a value above the row cap.
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, bytes, type(None))):
-        raise StorageValueError(f"A SQL parameter cannot be {type(value).__name__}")
+    if isinstance(value, bool):
+        raise StorageValueError("A SQL parameter cannot be a bool; store 0 or 1")
     if isinstance(value, int) and abs(value) > 2**53:
         raise StorageValueError("A SQL integer is at most 2**53; store larger ones as text")
     if isinstance(value, (str, bytes)) and len(value) > MAX_VALUE_BYTES:

@@ -14,7 +14,7 @@ from orchestrator.engine import JobEngine
 from orchestrator.errors import UnknownJobError
 from orchestrator.ids import new_job_id
 from orchestrator.journal import Journal
-from orchestrator.lifecycle import TERMINAL
+from orchestrator.lifecycle import TERMINAL, JobStatus
 from orchestrator.model import (
     ChildNotice,
     ChildOutcome,
@@ -51,7 +51,7 @@ class SeededEntropy:
     """Randomness from a seed."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - a simulation wants repeatable numbers
 
     def random(self) -> float:
         """Return the next float."""
@@ -314,8 +314,9 @@ class World:
         for item in self.objects.values():
             journal = Journal(item.sql)
             job = journal.load_job() if journal.exists() else None
-            if job is not None and job.status not in TERMINAL and job.status != "paused":
-                assert item.alarm_ms is not None, f"{job.job_id} is {job.status} and nothing will wake it"
+            resting = job is None or job.status in TERMINAL or job.status is JobStatus.PAUSED
+            if not resting and item.alarm_ms is None:
+                raise AssertionError(f"{item.job_id} is unfinished and nothing will wake it")
 
     def view(self, job_id: str) -> JobView:
         """Return a job's status.

@@ -1,0 +1,39 @@
+"""Object storage in memory, for tests."""
+
+from __future__ import annotations
+
+import hashlib
+
+from orchestrator.ports import BlobInfo
+
+
+class MemoryBlobs:
+    """Implements :class:`orchestrator.ports.Blobs`."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        data = self._objects.get(key)
+        return None if data is None else BlobInfo(len(data), hashlib.sha256(data).hexdigest()[:32])
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes | None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        data = self._objects.get(key)
+        if data is None:
+            return None
+        return data[offset:] if length is None else data[offset : offset + length]
+
+    async def put(self, key: str, data: bytes) -> None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        self._objects[key] = bytes(data)
+
+    async def delete(self, *keys: str) -> None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        for key in keys:
+            self._objects.pop(key, None)
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> list[str]:
+        """See :class:`orchestrator.ports.Blobs`."""
+        return sorted(key for key in self._objects if key.startswith(prefix) and key > after)[:limit]
