@@ -5,19 +5,27 @@ import settings from "./settings.json";
 
 // One interpreter per isolate, as when deployed.
 let interpreter;
+let booting;
 
-function python(ctx) {
-  if (interpreter === undefined) {
-    const started = boot(onFatal).catch((error) => {
-      if (interpreter === started) interpreter = undefined; // the next request tries again
-      console.error(JSON.stringify({ event: "python_boot_failed", error: String(error?.stack ?? error) }));
-      throw error;
-    });
-    interpreter = started;
-  }
+/** Resolves to the interpreter; boots it at the first call, and again at the next one when that failed. */
+async function python(ctx) {
+  if (interpreter !== undefined) return interpreter;
+  booting ??= start();
   // Keeps the boot alive when the request that began it goes away.
-  ctx.waitUntil(interpreter.catch(() => {}));
-  return interpreter;
+  ctx.waitUntil(booting.catch(() => {}));
+  return booting;
+}
+
+async function start() {
+  try {
+    interpreter = await boot(onFatal);
+    return interpreter;
+  } catch (error) {
+    console.error(JSON.stringify({ event: "python_boot_failed", error: String(error?.stack ?? error) }));
+    throw error;
+  } finally {
+    booting = undefined;
+  }
 }
 
 function onFatal(error) {
@@ -81,13 +89,13 @@ export function entrypoint(className, methods) {
     const isLocal = request.headers.get("x-local-boot") === this.env.BOOT_TOKEN;
     const { pathname } = new URL(request.url);
     if (isLocal && pathname.startsWith("/r2/")) return blob(this.env, request, decodeURIComponent(pathname.slice(4)));
-    let interpreter;
     try {
-      interpreter = await python(this.ctx);
+      const { heapBytes } = await python(this.ctx);
+      if (isLocal) return Response.json({ heap_bytes: heapBytes() });
     } catch (error) {
       return bootFailure(error);
     }
-    return isLocal ? Response.json({ heap_bytes: interpreter.heapBytes() }) : fetch.call(this, request);
+    return fetch.call(this, request);
   };
   return Stub;
 }
