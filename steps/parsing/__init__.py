@@ -1,7 +1,7 @@
 """The built-in document parser: text, Markdown, HTML, CSV, JSON, JSON Lines and PDF.
 
-A document is read in batches, in byte ranges, with a cursor that survives a crash between any two batches. The chunks are
-the same however the document was sliced.
+A document is read in batches, in byte ranges, with a cursor that survives a crash between any two batches. The chunks
+are the same however the document was sliced.
 """
 
 from __future__ import annotations

@@ -45,9 +45,9 @@ class PdfPosition(msgspec.Struct, frozen=True, array_like=True, tag="pdf"):
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Where the next read starts.
 
-    The position is that of the unit (a line, a record, a page) that made the next chunk. When only some of a unit's chunks
-    were handed out, the unit is parsed again and chunks below ``next_sequence`` are dropped: a cursor never holds text that
-    the document holds anyway.
+    The position is that of the unit (a line, a record, a page) that made the next chunk. When only some of a unit's
+    chunks were handed out, the unit is parsed again and chunks below ``next_sequence`` are dropped: a cursor never
+    holds text that the document holds anyway.
     """
 
     version: int

@@ -79,7 +79,7 @@ _PDF_MAGIC = b"%PDF-"
 #: Readers accept junk before the header up to here (ISO 32000-1, implementation note 13 of annex H).
 _PDF_MAGIC_WINDOW = 1024
 
-#: Control characters that do not occur in text: C0 without tab, line feed, vertical tab, form feed, carriage return, escape.
+#: Control characters that do not occur in text: C0 without the white space and escape.
 _CONTROL_BYTES = bytes(code for code in range(32) if code not in (9, 10, 11, 12, 13, 27))
 #: Text with a stray control character is still text; random bytes have about 10 % of them.
 _CONTROL_SHARE_MAX = 0.02
@@ -94,8 +94,8 @@ _BOMS = (
 def detect_format(head: bytes, filename: str | None, mime_type: str | None) -> Format:
     """Return the document's format.
 
-    The PDF signature beats every name. Otherwise a specific MIME type beats the extension, which beats the content; types
-    such as ``text/plain`` and ``application/octet-stream`` say nothing, since storage services put them on everything.
+    The PDF signature beats every name. Otherwise a specific MIME type beats the extension, which beats the content.
+    ``text/plain`` and ``application/octet-stream`` say nothing, since storage services put them on everything.
 
     Args:
         head: the document's first bytes.

@@ -1,7 +1,7 @@
 """JSON and JSON Lines: small values are shown as ``path: value`` lines, large containers are opened and read by member.
 
-A value of up to 64 Ki characters is parsed as a whole. The array or object around it is never in memory, so documents of
-any size can be read. The cursor carries the path of open containers.
+A value of up to 64 Ki characters is parsed as a whole. The array or object around it is never in memory, so documents
+of any size can be read. The cursor carries the path of open containers.
 """
 
 from __future__ import annotations
@@ -90,18 +90,18 @@ class JsonParser:
 
     def _take(self, text: str, start: int, final: bool, packer: Packer) -> int:
         state = self.state
-        token = text[start]
+        character = text[start]
         if not state.frames:
             if state.after_member and not state.lines:
                 raise FormatError("invalid_json", "The JSON document goes on after its outermost value", start)
             return self._take_value(text, start, final, "", packer)
         frame = state.frames[-1]
-        if token == _CLOSERS[frame.kind] and not state.after_comma:
+        if character == _CLOSERS[frame.kind] and not state.after_comma:
             packer.end_paragraph()
             self.state = msgspec.structs.replace(state, frames=state.frames[:-1], after_member=True)
             return start + 1
         if state.after_member:
-            if token != ",":
+            if character != ",":
                 raise FormatError("invalid_json", "The JSON document lacks a comma between two members", start)
             self.state = msgspec.structs.replace(state, after_member=False, after_comma=True)
             return start + 1

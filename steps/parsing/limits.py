@@ -6,8 +6,9 @@ one unit (a line fragment, a record, a page) and the chunks made of it.
 
 from __future__ import annotations
 
-#: Smallest and largest chunk, in characters. 32 is the platform's own lower bound (domain.md §1.8). The upper bound keeps
-#: the cursor, which carries an unfinished chunk, well below the 1.9 MB of a checkpoint row even at 4 bytes a character.
+#: Smallest and largest chunk, in characters. 32 is the platform's own lower bound (domain.md §1.8). The upper bound
+#: keeps the cursor, which carries an unfinished chunk, well below the 1.9 MB of a checkpoint row even at 4 bytes a
+#: character.
 CHUNK_SIZE_MIN = 32
 CHUNK_SIZE_MAX = 131_072
 
@@ -45,7 +46,7 @@ HTML_FEED_CHARS = 4096
 #: The longest single tag, comment or declaration: an embedded image in an attribute may be a few megabytes.
 HTML_TOKEN_CHARS_MAX = 4 * 1024 * 1024
 
-#: PDF blocks kept in memory between pages, and the most that a single page may need (a Worker has 128 MB for everything).
+#: PDF blocks kept in memory between pages, and the most that a single page may need (a Worker has 128 MB in all).
 PDF_CACHE_BYTES = 8 * 1024 * 1024
 PDF_CACHE_BYTES_MAX = 32 * 1024 * 1024
 #: Decoded size of one content stream. The library's own default, 75 MB, does not fit a Worker.
@@ -55,7 +56,7 @@ PDF_OBJECTS_MAX = 200_000
 #: Parsed objects and stream bytes that the PDF reader may keep between pages.
 PDF_RESOLVED_OBJECTS_MAX = 5_000
 PDF_RESOLVED_STREAM_BYTES_MAX = 4 * 1024 * 1024
-#: ``%%EOF`` must be found in the last bytes of the file. Readers traditionally search 1,024; some producers append padding.
+#: ``%%EOF`` must be found in the last bytes of the file. Readers traditionally search 1,024; some producers pad.
 PDF_TRAILER_BYTES = 4096
 
 #: A resource whose server does not answer range requests is read whole, up to this size.

@@ -17,11 +17,46 @@ from steps.parsing.packer import Packer
 #: Content that is not markup; skipped up to the end tag without tokenizing it.
 _RAW = frozenset({"script", "style"})
 #: Content that a reader of the page does not see.
-_INVISIBLE = frozenset({"noscript", "template", "svg", "math", "iframe", "object", "canvas", "audio", "video", "select"})
+_INVISIBLE = frozenset(
+    {"noscript", "template", "svg", "math", "iframe", "object", "canvas", "audio", "video", "select"}
+)
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _BLOCKS = frozenset(
-    "address article aside blockquote body caption center details dialog dir div dl fieldset figcaption figure footer form "
-    "head header hr html legend main menu nav ol p pre section summary table title ul".split()
+    {
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "caption",
+        "center",
+        "details",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "head",
+        "header",
+        "hr",
+        "html",
+        "legend",
+        "main",
+        "menu",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "table",
+        "title",
+        "ul",
+    }
 )
 #: What stands between the text before and after these tags, when both are in one paragraph.
 _JOINTS = {"br": "\n", "tr": "\n", "dt": "\n", "dd": "\n", "li": "\n- "}

@@ -16,7 +16,7 @@ from steps.parsing.limits import HEADING_CHARS_MAX
 #: Where a sentence ends. The second character of the pairs is dropped by the cut.
 _SENTENCE_PAIRS = (". ", "! ", "? ", ".\n", "!\n", "?\n")
 #: CJK full stops need no space after them.
-_SENTENCE_MARKS = ("。", "！", "？")
+_SENTENCE_MARKS = ("。", "\uff01", "\uff1f")
 _BREAK = "\n\n"
 
 

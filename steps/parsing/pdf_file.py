@@ -1,8 +1,8 @@
 """A PDF as a seekable file of which only some blocks are in memory.
 
-The PDF library reads synchronously, the document can only be fetched asynchronously. So a read of a block that is not here
-raises `MissingBlockError`, the caller fetches it and repeats what it was doing. The error derives from `BaseException`,
-because the library repairs damaged files by catching every `Exception`.
+The PDF library reads synchronously, the document can only be fetched asynchronously. So a read of a block that is not
+here raises `MissingBlockError`, the caller fetches it and repeats what it was doing. The error derives from
+`BaseException`, because the library repairs damaged files by catching every `Exception`.
 """
 
 from __future__ import annotations
@@ -108,6 +108,14 @@ class BlockFile:
         self._position = end
         return data
 
+    def read_end(self, size: int) -> bytes:
+        """Return the file's last bytes.
+
+        Raises:
+            MissingBlockError: some of it is not in memory.
+        """
+        return self._read_blocks(max(0, self._size - size), self._size)
+
     def _read_blocks(self, position: int, end: int) -> bytes:
         size = self._block_bytes
         first, last = position // size, (end - 1) // size
@@ -127,8 +135,11 @@ class BlockFile:
     def _is_image_data(self) -> bool:
         """Tell whether the dictionary before the position is that of an image."""
         position = self._position
+        if not position:
+            return False
         start = max(0, position - _DICTIONARY_BYTES_MAX)
-        if any(index not in self._blocks for index in range(start // self._block_bytes, position // self._block_bytes + 1)):
+        first, last = start // self._block_bytes, (position - 1) // self._block_bytes
+        if any(index not in self._blocks for index in range(first, last + 1)):
             return False
         before = self._read_blocks(start, position)
         dictionary = b"".join(before[before.rfind(b" obj") + 1 :].split())

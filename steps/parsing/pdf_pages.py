@@ -34,9 +34,9 @@ class _Node(NamedTuple):
 class LazyReader(PdfReader):
     """A reader that visits only the objects it is asked for.
 
-    After reading the cross-reference table, the library checks every entry by visiting the object, which reads the whole
-    file. For files that do not fit the cache this is left out, as in the library's strict mode; an entry that points to
-    a wrong place then shows when it is used.
+    After reading the cross-reference table, the library checks every entry by visiting the object, which reads the
+    whole file. For files that do not fit the cache this is left out, as in the library's strict mode; an entry that
+    points to a wrong place then shows when it is used.
 
     Args:
         file: the document.
@@ -83,7 +83,7 @@ class LazyReader(PdfReader):
         if count:
             self.find_page(0)
             self.find_page(count - 1)
-        return count
+        return int(count)
 
     def find_page(self, index: int) -> PageObject:
         """Return a page by the counts in the page tree, visiting only the nodes above it.
@@ -139,8 +139,10 @@ def _descend(node: DictionaryObject, index: int) -> tuple[_Node, int]:
         if _count(kid) != 1:
             raise PageTreeError
         return kid, 0
-    for reference in kids:
-        kid = _resolve(reference)
+    nodes = [_resolve(reference) for reference in kids]
+    if sum(map(_count, nodes)) != node.get("/Count"):
+        raise PageTreeError
+    for kid in nodes:
         count = _count(kid)
         if index < count:
             return kid, index

@@ -68,7 +68,8 @@ class PdfRun:
     def position(self) -> PdfPosition:
         """Return where a new run has to start to go on from here."""
         position = self._unit if self._queue else self._at
-        assert position is not None, "take() comes first"
+        if position is None:
+            raise RuntimeError("take() comes first")
         return position
 
     async def take(self, limit: int) -> list[Draft]:
@@ -83,6 +84,9 @@ class PdfRun:
         pages_left = limit
         while len(self._queue) < limit and at.page_index < at.page_count and pages_left > 0:
             text = await self._read_page(pdf, at)
+            if text is None:
+                self._at = at = await self._walk_tree(pdf, at)
+                continue
             self._unit, at = at, self._pack(text, at)
             self._at = at
             pages_left -= 1
@@ -115,14 +119,9 @@ class PdfRun:
         return pdf
 
     async def _check_end(self) -> None:
-        size = self._bytes.size_bytes
-        start = max(0, size - PDF_TRAILER_BYTES)
-
-        def read_end() -> bytes:
-            self._file.seek(start)
-            return self._file.read(size - start)
-
-        if _END_MARK not in await self._repeat(read_end, "The PDF cannot be read"):
+        end = await self._repeat(lambda: self._file.read_end(PDF_TRAILER_BYTES), "The PDF cannot be read")
+        if _END_MARK not in end:
+            size = self._bytes.size_bytes
             message = f"The PDF is cut off: its end marker is missing ({size} bytes were received)."
             raise DocumentError(message, code="truncated_pdf")
 
@@ -135,17 +134,26 @@ class PdfRun:
 
         return await self._repeat(count, "The page tree of the PDF cannot be read", pdf)
 
-    async def _read_page(self, pdf: LazyReader, at: PdfPosition) -> str:
+    async def _walk_tree(self, pdf: LazyReader, at: PdfPosition) -> PdfPosition:
+        """Go on by walking the page tree, whose counts were right up to here."""
+        count = await self._repeat(lambda: len(pdf.pages), "The page tree of the PDF cannot be read", pdf)
+        return PdfPosition(at.page_index, count, at.sequence, walk=True)
+
+    async def _read_page(self, pdf: LazyReader, at: PdfPosition) -> str | None:
+        """Return the text of a page, or None when the page tree's counts turn out to be wrong."""
         index = at.page_index
 
-        def extract() -> str:
-            page = pdf.pages[index] if at.walk else pdf.find_page(index)
+        def extract() -> str | None:
+            try:
+                page = pdf.pages[index] if at.walk else pdf.find_page(index)
+            except PageTreeError:
+                return None
             return page.extract_text()
 
         text = await self._repeat(extract, f"Page {index + 1} of the PDF cannot be read", pdf)
         pdf.forget()
         self._file.release()
-        if text.isascii():
+        if text is None or text.isascii():
             return text
         # Broken character maps yield halves of surrogate pairs, which no encoding of text can store.
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

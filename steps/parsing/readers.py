@@ -164,7 +164,9 @@ class HttpReader:
             if error.error_code != "http_body_too_large":
                 raise
             limit = HTTP_WHOLE_BODY_BYTES_MAX // (1024 * 1024)
-            message = f"The document is larger than {limit} MiB and its server does not support ranges: {self._shown_url()}"
+            message = (
+                f"The document is larger than {limit} MiB and its server does not support ranges: {self._shown_url()}"
+            )
             raise DocumentError(message, code="document_too_large") from None
         if answer.status in (200, 206) or (answer.status == 416 and start == 0 and _total(answer) == 0):
             return answer

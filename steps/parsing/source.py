@@ -125,7 +125,8 @@ class DocumentSource:
         return head
 
     def _encode(self, run: TextRun | PdfRun) -> bytes:
-        assert self._format is not None
+        if self._format is None:
+            raise RuntimeError("read() comes first")
         position: TextPosition | PdfPosition = run.position()
         size = self._reader.size_bytes
         return encode_cursor(Cursor(CURSOR_VERSION, self._format, size, run.next_sequence, position))

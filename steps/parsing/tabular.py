@@ -25,7 +25,7 @@ class CsvState(msgspec.Struct, frozen=True, array_like=True, tag="csv"):
     records: int = 0
 
 
-class _NeedMore(Exception):
+class _NeedMoreError(Exception):
     """The record goes on beyond the window."""
 
 
@@ -55,7 +55,7 @@ class CsvParser:
         self._lines.load(text, position, final)
         try:
             record = next(self._records)
-        except _NeedMore:
+        except _NeedMoreError:
             if len(text) - position > LINE_CHARS_MAX:
                 raise self._too_long(text, position) from None
             return -1
@@ -128,7 +128,7 @@ class _Lines(Iterator[str]):
         if at >= 0:
             self.position = at + 1
         elif not self._final:
-            raise _NeedMore
+            raise _NeedMoreError
         elif start < len(self._text):
             self.position = len(self._text)
         else:

@@ -33,7 +33,7 @@ class Parser(Protocol):
         ...
 
     def step(self, text: str, position: int, final: bool, packer: Packer) -> int:
-        """Take one unit at ``position``, which is below ``len(text)``; return its end, or -1 when more text is needed."""
+        """Take one unit at ``position``, which is below ``len(text)``; return its end, or -1 to ask for more text."""
         ...
 
     def finish(self, packer: Packer) -> None:
