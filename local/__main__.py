@@ -10,7 +10,8 @@ from pathlib import Path
 
 from local.bundle import BundleError
 from local.classes import ExportError
-from local.launcher import PACKAGES, ROOT, LaunchError, Options, run
+from local.launcher import PACKAGES, ROOT, Options, run
+from local.logs import LaunchError
 from local.state import StateInUseError
 
 

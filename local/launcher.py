@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import sys
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from local import bundle, classes, config, migrate, postgres, state
+from local import bundle, classes, config, state
 from local.bundle import ROOT
 from local.children import child
+from local.logs import LaunchError, log
+from local.services import Database, Embeddings, claim_port
 
 PACKAGES = tuple(ROOT / name for name in ("orchestrator", "steps", "durable"))
 #: What the SDK reads of the compatibility flags that a Python Worker of this date has.
@@ -26,10 +26,6 @@ SDK_FLAGS = {"python_workflows_implicit_dependencies": True, "python_request_hea
 
 #: The one cron expression that the local runtime can fire; schedules live in the orchestrator.
 EVERY_MINUTE = "* * * * *"
-
-
-class LaunchError(Exception):
-    """The stack cannot start; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,6 @@ class Event(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def log(event: str, level: str = "info", **fields: object) -> None:
-    """Print one structured line."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    line = {"time": now, "level": level, "source": "launcher", "event": event, **fields}
-    print(msgspec.json.encode(line).decode(), flush=True)
-
-
 class Phases:
     """Measures the parts of a start."""
 
@@ -78,21 +67,6 @@ class Phases:
     def total_ms(self) -> int:
         """Return the time since the start in milliseconds."""
         return round((time.monotonic() - self._started) * 1000)
-
-
-def claim_port(port: int) -> int:
-    """Return the port if it is free; a free one for 0.
-
-    Raises:
-        LaunchError: another program listens there.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise LaunchError(f"port {port} is in use; choose another with PORT=…") from error
-        return int(probe.getsockname()[1])
 
 
 async def run(options: Options) -> None:
@@ -119,36 +93,71 @@ async def run(options: Options) -> None:
 async def _run_parts(options: Options, stack: contextlib.AsyncExitStack) -> None:
     phases = Phases()
     port = claim_port(options.port)
+    parts = Parts(stack)
     archives = asyncio.create_task(asyncio.to_thread(bundle.build, ROOT, options.packages))
-    embeddings_url = await _start_embeddings(options, stack)
-    database_url = await _start_postgres(options, stack)
+    embeddings = database_url = None
+    if options.services:
+        embeddings = Embeddings()
+        parts.add(embeddings.run())
+        database = Database(options.state)
+        stack.callback(database.stop)
+        database_url = await database.start()
+        parts.add(database.watch(database_url))
     phases.mark("postgres")
     await archives
     phases.mark("bundle")
-    key = state.api_key(options.state)
-    texts = {"API_KEY": key}
-    if embeddings_url is not None:
-        texts["EMBEDDINGS_URL"] = embeddings_url
-    settings = _settings(options, port, key, database_url, texts)
-    node = await stack.enter_async_context(
-        child([str(ROOT / ".venv" / "bin" / "node"), str(ROOT / "local" / "stack.mjs")])
-    )
-    assert node.stdin is not None
-    node.stdin.write(msgspec.json.encode(settings) + b"\n")
-    await node.stdin.drain()
-    if embeddings_url is not None:
-        await _wait_for_port(int(embeddings_url.rpartition(":")[2].partition("/")[0]))
-    phases.mark("embeddings")
-    base = state.DevInfo(
+    info = state.DevInfo(
         url=f"http://127.0.0.1:{port}",
-        api_key=key,
+        api_key=state.api_key(options.state),
         pid=os.getpid(),
         workerd_pid=0,
         control_url="",
         database_url=database_url,
-        embeddings_url=embeddings_url,
+        embeddings_url=embeddings.url if embeddings else None,
     )
-    await _follow(node, options.state, base, phases)
+    settings = _settings(options, port, info)
+    command = [str(ROOT / ".venv" / "bin" / "node"), str(ROOT / "local" / "stack.mjs")]
+    node = await stack.enter_async_context(child(command))
+    assert node.stdin is not None
+    node.stdin.write(msgspec.json.encode(settings) + b"\n")
+    await node.stdin.drain()
+    if embeddings is not None:
+        await parts.during(embeddings.wait())
+    phases.mark("embeddings")
+    await parts.during(_follow(node, options.state, info, phases))
+
+
+class Parts:
+    """The parts that run beside the launcher; when one fails, so does what it waits for."""
+
+    def __init__(self, stack: contextlib.AsyncExitStack) -> None:
+        self._stack = stack
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, part: Coroutine[object, object, None]) -> None:
+        """Run a part until the stack ends."""
+        task = asyncio.create_task(part)
+        self._tasks.append(task)
+        self._stack.push_async_callback(_cancelled, task)
+
+    async def during(self, work: Coroutine[object, object, None]) -> None:
+        """Wait for ``work``.
+
+        Raises:
+            LaunchError: it failed, or a part did meanwhile.
+        """
+        task = asyncio.create_task(work)
+        try:
+            done, _ = await asyncio.wait([task, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            for item in done:
+                item.result()
+        finally:
+            await _cancelled(task)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _follow(node: asyncio.subprocess.Process, directory: Path, base: state.DevInfo, phases: Phases) -> None:
@@ -179,19 +188,21 @@ async def _follow(node: asyncio.subprocess.Process, directory: Path, base: state
     raise LaunchError("the Worker's host process ended by itself")
 
 
-def _settings(
-    options: Options, port: int, key: str, database_url: str | None, texts: dict[str, str]
-) -> dict[str, object]:
+def _settings(options: Options, port: int, info: state.DevInfo) -> dict[str, object]:
+    """Return what the Worker's host process has to know."""
     wrangler = config.read(options.config)
     if any(cron != EVERY_MINUTE for cron in wrangler.triggers.crons):
         raise LaunchError(f"the local runtime runs only the cron {EVERY_MINUTE!r}")
     exported = classes.exported(options.packages, options.main)
     classes.require(exported, options.main, wrangler.class_names())
+    texts = {"API_KEY": info.api_key}
+    if info.embeddings_url is not None:
+        texts["EMBEDDINGS_URL"] = info.embeddings_url
     return {
         "port": port,
         "state": str(options.state),
         "archives": str(ROOT / "build" / "runtime"),
-        "apiKey": key,
+        "apiKey": info.api_key,
         "crons": wrangler.triggers.crons,
         "mainModule": classes.main_module(exported),
         "python": {
@@ -199,47 +210,5 @@ def _settings(
             "bucket": wrangler.r2_buckets[0].binding if wrangler.r2_buckets else None,
             "compatibilityFlags": SDK_FLAGS,
         },
-        "worker": config.miniflare_config(wrangler, database_url=database_url, texts=texts),
+        "worker": config.miniflare_config(wrangler, database_url=info.database_url, texts=texts),
     }
-
-
-async def _start_postgres(options: Options, stack: contextlib.AsyncExitStack) -> str | None:
-    if not options.services:
-        return None
-    try:
-        server = postgres.start(options.state)
-    except postgres.PostgresStartError as error:
-        raise LaunchError(str(error)) from error
-    stack.callback(server.stop)
-    # Its own event loop needs a thread without one.
-    await asyncio.to_thread(migrate.migrate, server.url)
-    return server.url
-
-
-async def _start_embeddings(options: Options, stack: contextlib.AsyncExitStack) -> str | None:
-    if not options.services:
-        return None
-    port = claim_port(0)
-    command = [sys.executable, "-m", "local.embeddings", "--port", str(port)]
-    process = await stack.enter_async_context(child(command, stop_signal=True))
-    drain = asyncio.create_task(_forward(process, "embeddings"))
-    stack.callback(drain.cancel)
-    return f"http://127.0.0.1:{port}/v1"
-
-
-async def _forward(process: asyncio.subprocess.Process, source: str) -> None:
-    assert process.stdout is not None
-    async for line in process.stdout:
-        log("output", part=source, message=line.decode(errors="replace").rstrip())
-    log("part_ended", level="error", part=source, exit_code=await process.wait())
-
-
-async def _wait_for_port(port: int) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.02)
-        else:
-            writer.close()
-            return

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from local.process import LocalStack, StackError, wait_until
@@ -54,6 +56,18 @@ def test_the_scheduled_handler_runs(probe_stack: LocalStack, probe: httpx.Client
 
 def test_python_reaches_postgres_through_hyperdrive(probe: httpx.Client) -> None:
     assert probe.get("/database").raise_for_status().json() == [[42]]
+
+
+def test_postgres_is_started_again_where_it_was(probe_stack: LocalStack, probe: httpx.Client) -> None:
+    (server,) = (item for item in psutil.Process(probe_stack.pid).children(True) if is_postgres(item))
+    server.kill()
+    wait_until(lambda: any("postgres_restarted" in line for line in list(probe_stack.lines)), timeout_s=20)
+    assert probe.get("/database").raise_for_status().json() == [[42]]
+
+
+def is_postgres(process: psutil.Process) -> bool:
+    """Tell whether this is the server itself, which alone has the data directory on its command line."""
+    return Path(process.exe()).name == "postgres" and "-D" in process.cmdline()
 
 
 def test_python_reaches_http_servers(probe_stack: LocalStack, probe: httpx.Client) -> None:
