@@ -1,0 +1,159 @@
+"""``trigger-ingestion-job``: makes an ingest job's documents and processes each (domain.md §2.1)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from orchestrator import (
+    Batch,
+    BatchSize,
+    ChildOutcome,
+    ChildRequest,
+    JobContext,
+    NonRetryableError,
+    Page,
+    WorkflowOptions,
+    current_step,
+    workflow,
+)
+from orchestrator.ports import Connection
+from steps.document import DATABASE_RETRY
+from steps.platform import documents, ingest_jobs
+from steps.platform.ids import MAX_DOCUMENTS
+from steps.platform.ingest_jobs import Begun, Created, Outcome
+from steps.services import services
+
+#: Documents processed at a time (domain.md §2.1).
+WINDOW = 30
+#: Documents inserted per transaction. The platform's own constant is 20; their texts stay in the database.
+INSERT_BATCH = BatchSize(initial=60, minimum=1, maximum=480)
+FILE_KINDS = frozenset({"TEXT", "FILE", "MANAGED_FILE", "BATCH"})
+
+
+class IngestionPayload(BaseModel):
+    """Which ingest job. ``organization_id`` is not needed, and absent from some producers' messages."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+    job_id: str = Field(min_length=1)
+    organization_id: str | None = None
+
+
+async def fail_ingestion(job: JobContext, payload: BaseModel, error: str) -> None:
+    """Write why the ingest job failed; its documents stay as they are."""
+    if not isinstance(payload, IngestionPayload):
+        raise TypeError(type(payload).__name__)
+    await job.transaction("fail", _fail, payload.job_id, error)
+
+
+@workflow(
+    "trigger-ingestion-job",
+    options=WorkflowOptions(
+        retry=DATABASE_RETRY, queue="agentset-ingest-queue", on_failure=fail_ingestion, on_cancel=fail_ingestion
+    ),
+)
+async def ingest(job: JobContext, payload: IngestionPayload) -> dict[str, object]:
+    """Make the ingest job's documents, process each, and say how it went."""
+    ingest_job_id = payload.job_id
+    begun = await job.transaction("begin", _begin, ingest_job_id)
+    if begun.stopped is not None:
+        return _result(ingest_job_id, 0, begun.stopped)
+    if refusal := _refusal(begun):
+        raise refusal
+    await job.each(
+        "create documents",
+        range(begun.items),
+        partial(_create, ingest_job_id),
+        state=Created(),
+        batch=INSERT_BATCH,
+        unit="documents",
+        total=begun.items,
+    )
+    processing = await job.transaction("start processing", _start_processing, ingest_job_id)
+    if processing.stopped is not None:
+        return _result(ingest_job_id, processing.documents, processing.stopped)
+    children = await job.map_children(
+        "documents",
+        "trigger-document-job",
+        QueuedDocuments(ingest_job_id),
+        reduce=_uncounted,
+        state=0,
+        window=WINDOW,
+        on_failure="collect",
+        unit="documents",
+        total=begun.items,
+    )
+    if children.failed:
+        job.set_metadata("failed_documents", children.failed)
+    error = "Failed to process documents" if children.failed else None
+    finished = await job.transaction("finish", _finish, ingest_job_id, error)
+    return _result(ingest_job_id, processing.documents, finished.stopped)
+
+
+class QueuedDocuments:
+    """The documents of an ingest job that wait to be processed, by keyset. Implements ``Source``.
+
+    Args:
+        ingest_job_id: the ``ingest_job`` row.
+    """
+
+    def __init__(self, ingest_job_id: str) -> None:
+        self._ingest_job_id = ingest_job_id
+
+    async def read(self, cursor: object, limit: int, /) -> Page[ChildRequest]:
+        """Return the next documents; the cursor is the last one's id."""
+        after = cursor if isinstance(cursor, str) else None
+        ids = await documents.queued_after(services().database(), self._ingest_job_id, after, limit)
+        requests = [
+            ChildRequest(key=document_id, payload={"documentId": document_id, "ingestJobId": self._ingest_job_id})
+            for document_id in ids
+        ]
+        return Page(requests, ids[-1] if ids else after, done=len(ids) < limit)
+
+
+async def _begin(connection: Connection, ingest_job_id: str) -> Begun:
+    return await ingest_jobs.begin(connection, ingest_job_id)
+
+
+def _refusal(begun: Begun) -> NonRetryableError | None:
+    if begun.kind in ("CRAWL", "YOUTUBE"):
+        return NonRetryableError(f"{begun.kind} ingestion is not available yet", code="ingest_kind_unavailable")
+    if begun.kind not in FILE_KINDS:
+        return NonRetryableError("Invalid ingest payload: unknown type", code="invalid_ingest_payload")
+    if not 0 <= begun.items <= MAX_DOCUMENTS:
+        return NonRetryableError("Invalid ingest payload: items is no list", code="invalid_ingest_payload")
+    return None
+
+
+async def _create(ingest_job_id: str, batch: Batch[int, Created]) -> Created:
+    if batch.state.stopped:
+        return batch.state
+    run_id = current_step().job_id
+    async with services().database().transaction() as connection:
+        first, count = batch.items[0], len(batch.items)
+        return await ingest_jobs.create_documents(connection, run_id, ingest_job_id, first, count)
+
+
+async def _start_processing(connection: Connection, ingest_job_id: str) -> Outcome:
+    return await ingest_jobs.start_processing(connection, current_step().job_id, ingest_job_id)
+
+
+async def _finish(connection: Connection, ingest_job_id: str, error: str | None) -> Outcome:
+    return await ingest_jobs.finish(connection, current_step().job_id, ingest_job_id, error)
+
+
+async def _fail(connection: Connection, ingest_job_id: str, message: str) -> None:
+    await ingest_jobs.fail(connection, current_step().job_id, ingest_job_id, message)
+
+
+def _uncounted(state: int, _outcome: ChildOutcome) -> int:
+    """Fold nothing: each document's pages were counted with its completion, and the fan-out counts failures."""
+    return state
+
+
+def _result(ingest_job_id: str, created: int, stopped: str | None) -> dict[str, object]:
+    result: dict[str, object] = {"ingestionJobId": ingest_job_id, "documentsCreated": created}
+    return result if stopped is None else {**result, "stopped": stopped}

@@ -1,0 +1,36 @@
+"""Counters of namespaces and organizations (domain.md §1.9). Each call is part of a transaction that runs once.
+
+Rows are locked in the order document, ingest job, namespace, organization, everywhere (W-20).
+"""
+
+from __future__ import annotations
+
+from orchestrator.ports import Connection
+
+
+async def add_documents(connection: Connection, namespace_id: str, count: int) -> None:
+    """Count documents that were added; a namespace that is gone counts nothing, and 0 touches no row."""
+    if not count:
+        return
+    await connection.execute(
+        """with n as (update namespace set "totalDocuments" = "totalDocuments" + $2::int,
+                "updatedAt" = now() at time zone 'utc' where id = $1 returning "organizationId")
+        update organization set "totalDocuments" = "totalDocuments" + $2::int
+        where id = (select "organizationId" from n)""",
+        namespace_id,
+        count,
+    )
+
+
+async def add_pages(connection: Connection, namespace_id: str, pages: float) -> None:
+    """Count pages, which may be fewer than none; a namespace that is gone counts nothing, and 0 touches no row."""
+    if not pages:
+        return
+    await connection.execute(
+        """with n as (update namespace set "totalPages" = "totalPages" + $2::float8,
+                "updatedAt" = now() at time zone 'utc' where id = $1 returning "organizationId")
+        update organization set "totalPages" = "totalPages" + $2::float8
+        where id = (select "organizationId" from n)""",
+        namespace_id,
+        pages,
+    )

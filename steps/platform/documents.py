@@ -1,0 +1,206 @@
+"""What ingestion does to ``document`` rows (domain.md §2.2).
+
+Status writes name the states they may follow, so that a delete or cancel request always wins (W-04, W-05).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator.errors import NonRetryableError
+from orchestrator.ports import Connection
+from steps.platform.counters import add_pages
+from steps.platform.events import add_document_events
+from steps.platform.ids import document_id_range
+from steps.platform.rows import row_as
+
+#: What ``stopped`` says of a row that does not exist.
+GONE = "gone"
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A document at the start of its run: facts that are no secrets, since they are checkpointed.
+
+    Attributes:
+        stopped: why nothing is to be done: the status found; None to go on.
+        namespace_id: its namespace.
+        tenant_id: its tenant, if it has one.
+        pages: as counted by an earlier run.
+        processed_before: an earlier run may have left vectors.
+    """
+
+    stopped: str | None = None
+    namespace_id: str
+    tenant_id: str | None
+    pages: float
+    processed_before: bool
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a document amounts to; the carried state of its chunk loop.
+
+    Attributes:
+        chunks: number of chunks.
+        tokens: charged by the embedding provider.
+        characters: code points of the chunks.
+        paper_pages: of a paged format; None for others.
+    """
+
+    chunks: int = 0
+    tokens: int = 0
+    characters: int = 0
+    paper_pages: float | None = None
+
+    @property
+    def pages(self) -> float:
+        """Pages as they are counted and billed: those of a paged format, else a thousandth of the characters."""
+        return self.paper_pages or self.characters / 1000
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a failed run leaves.
+
+    Attributes:
+        written: whether vectors may have been stored.
+        namespace_id: the namespace; None when the row is gone.
+        tenant_id: the tenant, if there is one.
+    """
+
+    written: bool = False
+    namespace_id: str | None = None
+    tenant_id: str | None = None
+
+
+async def start(connection: Connection, run_id: str, document_id: str, *, cleanup: bool) -> Started:
+    """Turn the document to PROCESSING; one that is COMPLETED only to replace its vectors (``cleanup``).
+
+    Raises:
+        NonRetryableError: code ``document_not_found``.
+    """
+    row = await connection.fetchrow(
+        """select case when status in ('QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
+                or (status = 'COMPLETED' and not $2::bool) then status::text end as stopped,
+            "namespaceId" as namespace_id, "tenantId" as tenant_id, "totalPages" as pages,
+            "processingAt" is not null or "completedAt" is not null as processed_before
+        from document where id = $1 for update""",
+        document_id,
+        cleanup,
+    )
+    if row is None:
+        raise NonRetryableError("Document not found", code="document_not_found")
+    started = row_as(row, Started)
+    if started.stopped is None:
+        await connection.execute(
+            """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+                "updatedAt" = now() at time zone 'utc' where id = $1""",
+            document_id,
+        )
+        await add_document_events(connection, run_id, "document.processing", [document_id])
+    return started
+
+
+async def note_parsing(connection: Connection, document_id: str) -> bool:
+    """Turn the document to PRE_PROCESSING; tell whether it may be processed still."""
+    tag = await connection.execute(
+        """update document set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc'
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')""",
+        document_id,
+    )
+    return tag != "UPDATE 0"
+
+
+async def note_parsed(connection: Connection, document_id: str, size_bytes: int, mime_type: str | None) -> bool:
+    """Turn the document back to PROCESSING, its properties known; tell whether it may be processed still."""
+    tag = await connection.execute(
+        """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            "documentProperties" = jsonb_build_object('fileSize', $2::int8, 'mimeType', $3::text),
+            "updatedAt" = now() at time zone 'utc'
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')""",
+        document_id,
+        size_bytes,
+        mime_type,
+    )
+    return tag != "UPDATE 0"
+
+
+async def is_processing(connection: Connection, document_id: str) -> bool:
+    """Tell whether the document may be processed still."""
+    row = await connection.fetchrow(
+        "select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')", document_id
+    )
+    return row is not None
+
+
+async def complete(
+    connection: Connection, run_id: str, document_id: str, totals: Totals, pages_delta: float
+) -> str | None:
+    """Turn the document to COMPLETED and count its pages; return why not, or None when it was done.
+
+    Args:
+        connection: a transaction that runs once.
+        run_id: the orchestrator's job.
+        document_id: the ``document`` row.
+        totals: what was stored.
+        pages_delta: pages to add to the counters.
+    """
+    row = await connection.fetchrow(
+        """update document set status = 'COMPLETED', "totalChunks" = $2::int, "totalTokens" = $3::int,
+            "totalCharacters" = $4::int, "totalPages" = $5::float8, "completedAt" = now() at time zone 'utc',
+            "failedAt" = null, error = null, "updatedAt" = now() at time zone 'utc'
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING') returning "namespaceId\"""",
+        document_id,
+        totals.chunks,
+        totals.tokens,
+        totals.characters,
+        totals.pages,
+    )
+    if row is None:
+        found = await connection.fetchrow("select status::text as status from document where id = $1", document_id)
+        return GONE if found is None else str(found["status"])
+    await add_pages(connection, str(row["namespaceId"]), pages_delta)
+    await add_document_events(connection, run_id, "document.ready", [document_id])
+    return None
+
+
+async def fail(connection: Connection, run_id: str, document_id: str, ingest_job_id: str, message: str) -> Failed:
+    """Turn the document to FAILED because its run did; nothing when the row is gone, finished or being deleted."""
+    row = await connection.fetchrow(
+        """update document set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc'
+        where id = $1 and status not in ('COMPLETED', 'QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
+        returning coalesce("processingAt" >= "preProcessingAt", false) as written,
+            "namespaceId" as namespace_id, "tenantId" as tenant_id""",
+        document_id,
+        message,
+    )
+    if row is not None:
+        await add_document_events(connection, run_id, "document.error", [document_id])
+    else:
+        row = await connection.fetchrow(
+            """select j."namespaceId" as namespace_id, j."tenantId" as tenant_id,
+                d.status is distinct from 'COMPLETED' as written
+            from ingest_job j left join document d on d.id = $1 where j.id = $2""",
+            document_id,
+            ingest_job_id,
+        )
+    return Failed() if row is None else row_as(row, Failed)
+
+
+async def queued_after(connection: Connection, ingest_job_id: str, after: str | None, limit: int) -> list[str]:
+    """Return up to ``limit`` ids of an ingest job's queued documents behind ``after``, in the order of its payload.
+
+    None are returned once the ingest job is no longer processed.
+    """
+    first, last = document_id_range(ingest_job_id)
+    rows = await connection.fetch(
+        """select d.id from document d
+        where d.id > $2 and d.id <= $3 and d.status = 'QUEUED' and d."ingestJobId" = $1
+            and exists (select 1 from ingest_job j where j.id = $1 and j.status = 'PROCESSING')
+        order by d.id limit $4::int""",
+        ingest_job_id,
+        after or first,
+        last,
+        limit,
+    )
+    return [str(row["id"]) for row in rows]
