@@ -1,14 +1,14 @@
 """pg8000 without its blocking socket: it builds and reads messages in memory, and asyncio carries them.
 
 pg8000's own I/O blocks. In workerd a blocking read suspends the whole Python stack (JSPI): other tasks do go on, but
-the reader cannot be cancelled, so a step's timeout would not work. Its ``CoreConnection`` takes a ready socket, so it gets
-one that lives in memory; startup, authentication and the decoding of rows and errors stay pg8000's.
+the reader cannot be cancelled, so a step's timeout would not work. Its ``CoreConnection`` takes a ready socket, so it
+gets one that lives in memory; startup, authentication and the decoding of rows and errors stay pg8000's.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -128,12 +128,14 @@ class Protocol3:
 
     def describe(self, query: str) -> bytes:
         """Return the request that asks for the parameter types of ``query``."""
-        return self._request(_parse(query) + _message(b"D", b"S\0") + _message(b"S"))
+        return self._request(_parse(query, ()) + _message(b"D", b"S\0") + _message(b"S"))
 
-    def extended(self, query: str, params: list[bytes | None], *, limit: int) -> bytes:
+    def extended(self, query: str, oids: Sequence[int], params: Sequence[bytes | None], *, limit: int) -> bytes:
         """Return the request that runs ``query`` in one round trip; ``limit`` 0 asks for every row."""
         execute = _message(b"E", b"\0" + struct.pack("!i", limit))
-        return self._request(b"".join((_parse(query), _bind(params), _message(b"D", b"P\0"), execute, _message(b"S"))))
+        return self._request(
+            b"".join((_parse(query, oids), _bind(params), _message(b"D", b"P\0"), execute, _message(b"S")))
+        )
 
     def goodbye(self) -> bytes:
         """Return the request that ends the session."""
@@ -151,7 +153,7 @@ class Protocol3:
                 raise ValueError("COPY is not supported")
             if code == PARAMETER_DESCRIPTION:
                 (count,) = struct.unpack_from("!H", body)
-                self.reply.param_oids = list(struct.unpack_from(f"!{count}i", body, 2))
+                self.reply.param_oids = list(struct.unpack_from(f"!{count}I", body, 2))
             elif code == COMMAND_COMPLETE:
                 self.reply.tag = body[:-1].decode()
             elif code == ROW_DESCRIPTION:
@@ -196,11 +198,11 @@ def _message(code: bytes, body: bytes = b"") -> bytes:
     return code + struct.pack("!i", len(body) + 4) + body
 
 
-def _parse(query: str) -> bytes:
-    return _message(b"P", b"\0" + query.encode() + b"\0\0\0")
+def _parse(query: str, oids: Sequence[int]) -> bytes:
+    return _message(b"P", b"\0" + query.encode() + struct.pack(f"!xH{len(oids)}I", len(oids), *oids))
 
 
-def _bind(params: list[bytes | None]) -> bytes:
+def _bind(params: Sequence[bytes | None]) -> bytes:
     parts = [b"\0\0\0\0", struct.pack("!H", len(params))]
     for param in params:
         parts += (struct.pack("!i", -1),) if param is None else (struct.pack("!i", len(param)), param)

@@ -45,8 +45,9 @@ class Pg8000Database(SessionDatabase):
         super().__init__(lambda: _Pg8000Driver.connect(target, connect_timeout_ms))
 
 
+_QueryKey = tuple[str, int, str, str]
 #: Parameter types by database and query text, for every connection: a query is described once per process.
-_param_oids: dict[tuple[str, int, str, str], list[int]] = {}
+_param_oids: dict[_QueryKey, list[int]] = {}
 
 
 class _Pg8000Driver:
@@ -109,18 +110,28 @@ class _Pg8000Driver:
             self._socket.close()
 
     async def _extended(self, query: str, args: Sequence[object], limit: int) -> Reply:
-        protocol, address = self._protocol, self._address
-        key = (address.host, address.port, address.database, query)
-        oids = _param_oids.get(key) if args else []
-        if oids is None:
-            oids = (await self._exchange(protocol.describe(query))).param_oids
-            if len(_param_oids) < MAX_KNOWN_QUERIES:
-                _param_oids[key] = oids
+        key = (self._address.host, self._address.port, self._address.database, query)
+        known = _param_oids.get(key) if args or "$" in query else []
+        oids = await self._described(key) if known is None else known
         try:
-            return await self._exchange(protocol.extended(query, encode_params(oids, args), limit=limit))
+            params = encode_params(oids, args)
         except DatabaseError:
-            _param_oids.pop(key, None)  # the types may have changed with the schema
+            if known is None:
+                raise
+            # What is known may be older than the schema.
+            oids = await self._described(key)
+            params = encode_params(oids, args)
+        try:
+            return await self._exchange(self._protocol.extended(query, oids, params, limit=limit))
+        except DatabaseError:
+            _param_oids.pop(key, None)
             raise
+
+    async def _described(self, key: _QueryKey) -> list[int]:
+        oids = (await self._exchange(self._protocol.describe(key[-1]))).param_oids
+        if len(_param_oids) < MAX_KNOWN_QUERIES:
+            _param_oids[key] = oids
+        return oids
 
     async def _log_in(self) -> None:
         address = (self._address.host, self._address.port)
