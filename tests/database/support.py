@@ -58,7 +58,8 @@ async def value(connection: Connection, query: str, *args: object) -> object:
 
 async def waiting_for_a_lock(observer: Database) -> None:
     """Return once some session waits for a lock."""
-    while not await value(observer, "select count(*) from pg_locks where not granted"):
+    waiting = "select count(*) from pg_locks where not granted"
+    while not await value(observer, waiting):  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0)
 
 
@@ -103,9 +104,7 @@ class Relay:
         up_writer.close()
         await asyncio.gather(requests, up_writer.wait_closed(), return_exceptions=True)
 
-    async def _pump(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool = False
-    ) -> None:
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool = False) -> None:
         while data := await source.read(65536):
             if answers and self.lose_next_answer:
                 self.lose_next_answer = False

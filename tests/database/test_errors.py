@@ -53,7 +53,12 @@ def test_a_violated_constraint_is_final_and_named(
 
 @pytest.mark.parametrize(
     ("statement", "sqlstate"),
-    [("select 1 +", "42601"), ("select * from nowhere", "42P01"), ("select 1 / 0", "22012"), ("select no_such", "42703")],
+    [
+        ("select 1 +", "42601"),
+        ("select * from nowhere", "42P01"),
+        ("select 1 / 0", "22012"),
+        ("select no_such", "42703"),
+    ],
 )
 def test_a_wrong_statement_is_final(adapter: Adapter, statement: str, sqlstate: str) -> None:
     async def body(database: Database) -> None:
@@ -159,7 +164,9 @@ def test_a_refused_login_is_final(adapter: Adapter, change: dict[str, str]) -> N
     async def body(database: Database) -> None:
         address = DatabaseAddress.parse(adapter.url)
         parts = {"user": address.user, "password": address.password, "database": address.database} | change
-        other = adapter.open(f"postgres://{parts['user']}:{parts['password']}@127.0.0.1:{address.port}/{parts['database']}")
+        other = adapter.open(
+            f"postgres://{parts['user']}:{parts['password']}@127.0.0.1:{address.port}/{parts['database']}"
+        )
         with pytest.raises(DatabaseRefusedError) as caught:
             await other.fetch("select 1")
         assert str(address.password) not in f"{caught.value} {caught.value!r}"
@@ -194,4 +201,3 @@ def test_every_sqlstate_has_its_kind(sqlstate: str | None, kind: type[DatabaseEr
     assert isinstance(error, RetryableError | NonRetryableError)
     assert isinstance(error, OrchestratorError)
     assert error.details == ({} if sqlstate is None else {"sqlstate": sqlstate})
-

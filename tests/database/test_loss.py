@@ -1,5 +1,7 @@
 """Lost connections: never reused, always retryable, and what was in doubt is settled by the ledger."""
 
+# ruff: noqa: PT012 - that a whole block raises is what is tested
+
 from __future__ import annotations
 
 import asyncio

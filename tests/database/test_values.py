@@ -232,7 +232,9 @@ def test_many_rows_in_one_json_parameter(adapter: Adapter) -> None:
             '[{"id":"a","n":1,"tags":["x","y"]},{"id":"b","n":null,"tags":null}]',
         )
         assert tag == "INSERT 0 2"
-        assert [list(map(row.__getitem__, range(3))) for row in await database.fetch("select * from t order by id")] == [
+        assert [
+            list(map(row.__getitem__, range(3))) for row in await database.fetch("select * from t order by id")
+        ] == [
             ["a", 1, ["x", "y"]],
             ["b", None, None],
         ]
