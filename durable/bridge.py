@@ -6,13 +6,14 @@ The SDK's own wrappers convert each value recursively and cache attributes (plat
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import js
 from pyodide.ffi import JsException, jsnull, to_js
 
 from durable.database_address import DatabaseAddress
+from orchestrator.limits import MAX_BODY_BYTES
 from orchestrator.ports import SqlRow, SqlValue
 
 _JsAny = Any  # the JavaScript side has no types here
@@ -111,7 +112,7 @@ class ObjectCallError(Exception):
     """A call to an object or queue failed. ``retryable`` and ``overloaded`` are the platform's own words for it."""
 
     def __init__(self, error: JsException) -> None:
-        super().__init__(str(error)[:500])
+        super().__init__(str(error)[-500:])  # the end of a traceback says what went wrong
         self.retryable = bool(getattr(error, "retryable", False))
         self.overloaded = bool(getattr(error, "overloaded", False))
 
@@ -209,8 +210,33 @@ async def fetch(
         raise FetchError(str(error)[:300], timed_out="Timeout" in str(getattr(error, "name", ""))) from None
     if len(data) > max_body_bytes:
         raise FetchBodyError
-    names = {str(pair[0]).lower(): str(pair[1]) for pair in js.Array["from"](response.headers.entries())}
-    return int(response.status), names, data
+    return int(response.status), dict(_pairs(response.headers)), data
+
+
+def _pairs(headers: _JsAny) -> list[tuple[str, str]]:
+    """Return headers in one crossing; their names are lower case already (Fetch standard)."""
+    pairs: list[list[str]] = js.Array.from_(headers.entries()).to_py()
+    return [(name, value) for name, value in pairs]
+
+
+class IncomingRequest:
+    """A request in the form that the SDK's ASGI adapter reads; its body ends early rather than fill the memory."""
+
+    def __init__(self, request: _JsAny) -> None:
+        raw = getattr(request, "js_object", request)
+        self.method = str(raw.method)
+        self.url = str(raw.url)
+        self.headers = _pairs(raw.headers)
+        self.body = None if _absent(raw.body) else _bounded(raw.body)
+
+
+async def _bounded(stream: _JsAny) -> AsyncIterator[_JsAny]:
+    size = 0
+    async for chunk in stream:
+        size += int(chunk.byteLength)
+        yield chunk
+        if size > MAX_BODY_BYTES:
+            return
 
 
 class Message:
