@@ -1,0 +1,273 @@
+"""The catalog: summaries of jobs for lists and counts, and dead letters. The truth of one job is its own object.
+
+Every call is synchronous SQL between two awaits, so it commits as one (platform.md §1.3). Rows of a job are written at
+most: one job row with its three indexes, one count, and its tags the first time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import LiteralString
+
+import msgspec
+
+from durable.catalog_model import (
+    CatalogCounts,
+    DeadLetterPage,
+    DeadLetterQuery,
+    JobCount,
+    JobPage,
+    JobQuery,
+    OverdueQuery,
+)
+from orchestrator.errors import InvalidRequestError, OrchestratorError
+from orchestrator.lifecycle import TERMINAL, JobStatus
+from orchestrator.model import DeadLetter, JobSummary
+from orchestrator.ports import Sql, SqlRow, SqlValue
+
+SCHEMA_VERSION = 1
+#: A job that was looked after is left alone this long, doubling to the maximum while nothing about it changes.
+SWEEP_MS = 60_000
+SWEEP_MAX_MS = 600_000
+#: What sorts after every creation time in ms, and is no BigInt to JavaScript.
+_END_OF_TIME = 10**15
+
+_SCHEMA: tuple[LiteralString, ...] = (
+    "create table if not exists schema_version (version integer primary key)",
+    """create table if not exists job (
+        id text primary key, workflow text, status text, tags text, parent_id text, created_at_ms integer,
+        updated_at_ms integer, finished_at_ms integer, due_at_ms integer, revision integer, error text,
+        sweep_at_ms integer, sweeps integer) without rowid""",
+    "create index if not exists job_by_time on job (created_at_ms, id)",
+    "create index if not exists job_by_status on job (status, created_at_ms, id)",
+    "create index if not exists job_by_workflow on job (workflow, created_at_ms, id)",
+    "create index if not exists job_by_sweep on job (sweep_at_ms) where sweep_at_ms is not null",
+    """create table if not exists job_tag (
+        tag text, created_at_ms integer, id text, primary key (tag, created_at_ms, id)) without rowid""",
+    """create table if not exists job_count (
+        workflow text, status text, count integer, primary key (workflow, status)) without rowid""",
+    """create table if not exists dead_letter (
+        id text primary key, kind text, job_id text, workflow text, cause text, at_ms integer, detail text)
+        without rowid""",
+    "create index if not exists dead_letter_by_time on dead_letter (at_ms, id)",
+)
+_SUMMARY_FIELDS = JobSummary.__struct_fields__
+_SELECT_JOB: LiteralString = """select job.id, job.workflow, job.status, job.tags, job.parent_id, job.created_at_ms,
+    job.updated_at_ms, job.finished_at_ms, job.due_at_ms, job.revision, job.error """
+_FROM_ALL: LiteralString = "from job where (job.created_at_ms, job.id) < (?, ?)"
+_FROM_TAG: LiteralString = """from job_tag as tagged join job on job.id = tagged.id
+    where tagged.tag = ? and (tagged.created_at_ms, tagged.id) < (?, ?)"""
+_NEWEST: LiteralString = " order by job.created_at_ms desc, job.id desc limit ?"
+_NEWEST_TAGGED: LiteralString = " order by tagged.created_at_ms desc, tagged.id desc limit ?"
+
+
+class Catalog:
+    """The tables of one catalog shard.
+
+    Args:
+        sql: the object's SQLite.
+    """
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        self._ready = False
+
+    def migrate(self) -> None:
+        """Create the tables; called first in every entry, never in a constructor (platform.md §10 rule 14).
+
+        Raises:
+            OrchestratorError: a newer release has written here (code ``schema``).
+        """
+        if self._ready:
+            return
+        for statement in _SCHEMA:
+            self._sql.execute(statement)
+        found = self._sql.execute("select max(version) from schema_version")[0][0]
+        if found is None:
+            self._sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
+        elif found != SCHEMA_VERSION:
+            raise OrchestratorError(
+                f"The catalog has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
+            )
+        self._ready = True
+
+    def publish(self, summary: JobSummary) -> None:
+        """Take note of a job's state unless a later one, or the same one, is known."""
+        self.migrate()
+        known = self._sql.execute("select revision, workflow, status from job where id = ?", summary.id)
+        if known and int(known[0][0] or 0) >= summary.revision:
+            return
+        if known:
+            self._count(str(known[0][1]), str(known[0][2]), -1)
+        else:
+            for tag in summary.tags:
+                self._sql.execute(
+                    "insert or ignore into job_tag (tag, created_at_ms, id) values (?, ?, ?)",
+                    tag,
+                    summary.created_at_ms,
+                    summary.id,
+                )
+        self._count(summary.workflow, summary.status.value, 1)
+        self._put(summary)
+        self._bury(summary)
+
+    def list_jobs(self, query: JobQuery) -> JobPage:
+        """Return jobs, newest first.
+
+        Raises:
+            InvalidRequestError: the cursor is not one of ours (code ``invalid_cursor``).
+        """
+        self.migrate()
+        at_ms, after_id = _position(query.cursor)
+        text: LiteralString = _SELECT_JOB + (_FROM_ALL if query.tag is None else _FROM_TAG)
+        params: list[SqlValue] = [at_ms, after_id] if query.tag is None else [query.tag, at_ms, after_id]
+        if query.workflow is not None:
+            text += " and job.workflow = ?"
+            params.append(query.workflow)
+        if query.status is not None:
+            text += " and job.status = ?"
+            params.append(query.status.value)
+        text += _NEWEST if query.tag is None else _NEWEST_TAGGED
+        rows = self._sql.execute(text, *params, query.limit + 1)
+        jobs = [_summary(row) for row in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return JobPage(jobs, _cursor(jobs[-1].created_at_ms, jobs[-1].id) if more else None)
+
+    def overdue(self, query: OverdueQuery) -> list[str]:
+        """Return jobs that are late by more than the grace period, the latest first, and leave them alone for a while.
+
+        A job that runs for long is late here, since the catalog does not follow each slice: looking after it does no
+        harm, and less and less often.
+        """
+        self.migrate()
+        rows = self._sql.execute(
+            "select id, sweeps from job where sweep_at_ms <= ? order by sweep_at_ms limit ?",
+            query.now_ms - query.grace_ms,
+            query.limit,
+        )
+        for job_id, sweeps in rows:
+            wait_ms = min(SWEEP_MAX_MS, SWEEP_MS * 2 ** min(int(sweeps or 0), 10))
+            self._sql.execute(
+                "update job set sweep_at_ms = ?, sweeps = sweeps + 1 where id = ?",
+                query.now_ms + wait_ms - query.grace_ms,
+                job_id,
+            )
+        return [str(row[0]) for row in rows]
+
+    def counts(self, now_ms: int, grace_ms: int) -> CatalogCounts:
+        """Return the numbers behind the metrics."""
+        self.migrate()
+        jobs = self._sql.execute(
+            "select workflow, status, count from job_count where count > 0 order by workflow, status"
+        )
+        late = self._sql.execute("select count(*) from job where sweep_at_ms <= ?", now_ms - grace_ms)
+        oldest = self._sql.execute("select min(created_at_ms) from job where status = ?", JobStatus.QUEUED.value)[0][0]
+        return CatalogCounts(
+            jobs=[JobCount(str(row[0]), JobStatus(str(row[1])), int(row[2] or 0)) for row in jobs],
+            dead_letters=int(self._sql.execute("select count(*) from dead_letter")[0][0] or 0),
+            overdue=int(late[0][0] or 0),
+            oldest_queued_at_ms=None if oldest is None else int(oldest),
+        )
+
+    def add_dead_letter(self, letter: DeadLetter) -> None:
+        """Keep a dead letter; the first of an id stays."""
+        self.migrate()
+        self._sql.execute(
+            """insert or ignore into dead_letter (id, kind, job_id, workflow, cause, at_ms, detail)
+            values (?, ?, ?, ?, ?, ?, ?)""",
+            letter.id,
+            letter.kind,
+            letter.job_id,
+            letter.workflow,
+            letter.cause,
+            letter.at_ms,
+            None if letter.detail is None else msgspec.json.encode(letter.detail).decode(),
+        )
+
+    def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """Return dead letters, newest first.
+
+        Raises:
+            InvalidRequestError: the cursor is not one of ours (code ``invalid_cursor``).
+        """
+        self.migrate()
+        rows = self._sql.execute(
+            """select id, kind, job_id, workflow, cause, at_ms, detail from dead_letter
+            where (at_ms, id) < (?, ?) order by at_ms desc, id desc limit ?""",
+            *_position(query.cursor),
+            query.limit + 1,
+        )
+        letters = [_dead_letter(row) for row in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return DeadLetterPage(letters, _cursor(letters[-1].at_ms, letters[-1].id) if more else None)
+
+    def _count(self, workflow: str, status: str, change: int) -> None:
+        self._sql.execute(
+            """insert into job_count (workflow, status, count) values (?, ?, ?)
+            on conflict (workflow, status) do update set count = count + excluded.count""",
+            workflow,
+            status,
+            change,
+        )
+
+    def _put(self, summary: JobSummary) -> None:
+        resting = summary.status in TERMINAL or summary.status is JobStatus.PAUSED
+        self._sql.execute(
+            """insert into job (id, workflow, status, tags, parent_id, created_at_ms, updated_at_ms, finished_at_ms,
+            due_at_ms, revision, error, sweep_at_ms, sweeps) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+            on conflict (id) do update set status = excluded.status, updated_at_ms = excluded.updated_at_ms,
+            finished_at_ms = excluded.finished_at_ms, due_at_ms = excluded.due_at_ms, revision = excluded.revision,
+            error = excluded.error, sweep_at_ms = excluded.sweep_at_ms, sweeps = 0""",
+            summary.id,
+            summary.workflow,
+            summary.status.value,
+            msgspec.json.encode(summary.tags).decode(),
+            summary.parent_id,
+            summary.created_at_ms,
+            summary.updated_at_ms,
+            summary.finished_at_ms,
+            summary.due_at_ms,
+            summary.revision,
+            summary.error,
+            None if resting else summary.due_at_ms,
+        )
+
+    def _bury(self, summary: JobSummary) -> None:
+        """Keep a failed job as a dead letter until it is tried again."""
+        letter_id = f"job:{summary.id}"
+        if summary.status is not JobStatus.FAILED:
+            self._sql.execute("delete from dead_letter where id = ?", letter_id)
+            return
+        cause = summary.error or "failed"
+        at_ms = summary.finished_at_ms or summary.updated_at_ms
+        self.add_dead_letter(
+            DeadLetter(id=letter_id, kind="job", job_id=summary.id, workflow=summary.workflow, cause=cause, at_ms=at_ms)
+        )
+
+
+def _summary(row: SqlRow) -> JobSummary:
+    fields = dict(zip(_SUMMARY_FIELDS, row, strict=True))
+    tags = msgspec.json.decode(str(fields["tags"]), type=tuple[str, ...])
+    return msgspec.convert({**fields, "tags": tags}, JobSummary, strict=False)
+
+
+def _dead_letter(row: SqlRow) -> DeadLetter:
+    fields: dict[str, object] = dict(zip(DeadLetter.__struct_fields__, row, strict=True))
+    detail = None if row[6] is None else msgspec.json.decode(str(row[6]))
+    return msgspec.convert({**fields, "detail": detail}, DeadLetter, strict=False)
+
+
+def _cursor(at_ms: int, row_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{at_ms}:{row_id}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str | None) -> tuple[int, str]:
+    if cursor is None:
+        return _END_OF_TIME, ""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        at_ms, _, row_id = text.partition(":")
+        return min(int(at_ms), _END_OF_TIME), row_id
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("The cursor is not one that this API gave", code="invalid_cursor") from None

@@ -1,0 +1,66 @@
+"""What the catalog is asked and what it answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import DeadLetter, JobSummary
+
+
+class JobQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which jobs to list, newest first. ``cursor`` is what the page before answered as ``next_cursor``."""
+
+    workflow: str | None = None
+    status: JobStatus | None = None
+    tag: str | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """One page of jobs."""
+
+    jobs: list[JobSummary]
+    next_cursor: str | None
+
+
+class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which dead letters to list, newest first."""
+
+    cursor: str | None = None
+    limit: int = 50
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True):
+    """One page of dead letters."""
+
+    dead_letters: list[DeadLetter]
+    next_cursor: str | None
+
+
+class JobCount(msgspec.Struct, frozen=True):
+    """How many jobs of a workflow are in a status."""
+
+    workflow: str
+    status: JobStatus
+    count: int
+
+
+class CatalogCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers behind ``/metrics``."""
+
+    jobs: list[JobCount]
+    dead_letters: int
+    #: Jobs that are late, as the sweeper sees them.
+    overdue: int
+    #: When the oldest job that waits in a queue was created.
+    oldest_queued_at_ms: int | None
+
+
+class OverdueQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs the sweeper should look after."""
+
+    now_ms: int
+    grace_ms: int
+    limit: int

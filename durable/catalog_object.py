@@ -1,0 +1,48 @@
+"""``CatalogObject``: the Durable Object of one catalog shard. Strings of JSON in, strings of JSON out.
+
+Methods answer ``{"ok": …}`` or ``{"error": …}`` like those of ``JobObject``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from workers import DurableObject
+
+from durable import bridge, envelope
+from durable.catalog import Catalog
+from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery
+from durable.object_sql import ObjectSql
+from durable.sweeper import GRACE_MS
+from orchestrator.model import DeadLetter, JobSummary
+
+
+class CatalogObject(DurableObject):
+    """What is known of every job. The constructor only remembers (platform.md §4.5)."""
+
+    def __init__(self, ctx: object, env: object) -> None:
+        super().__init__(ctx, env)
+        self._catalog = Catalog(ObjectSql(bridge.Storage(ctx)))
+
+    async def publish(self, body: str) -> str:
+        """Take note of a job's state: ``JobSummary`` in."""
+        return envelope.answer(lambda: self._catalog.publish(msgspec.json.decode(body, type=JobSummary)))
+
+    async def list_jobs(self, body: str) -> str:
+        """List jobs: ``JobQuery`` in, ``JobPage`` out."""
+        return envelope.answer(lambda: self._catalog.list_jobs(msgspec.json.decode(body, type=JobQuery)))
+
+    async def overdue(self, body: str) -> str:
+        """List late jobs: ``OverdueQuery`` in, their ids out."""
+        return envelope.answer(lambda: self._catalog.overdue(msgspec.json.decode(body, type=OverdueQuery)))
+
+    async def counts(self) -> str:
+        """The numbers behind the metrics: ``CatalogCounts`` out."""
+        return envelope.answer(lambda: self._catalog.counts(bridge.now_ms(), GRACE_MS))
+
+    async def add_dead_letter(self, body: str) -> str:
+        """Keep a dead letter: ``DeadLetter`` in."""
+        return envelope.answer(lambda: self._catalog.add_dead_letter(msgspec.json.decode(body, type=DeadLetter)))
+
+    async def list_dead_letters(self, body: str) -> str:
+        """List dead letters: ``DeadLetterQuery`` in, ``DeadLetterPage`` out."""
+        return envelope.answer(lambda: self._catalog.list_dead_letters(msgspec.json.decode(body, type=DeadLetterQuery)))

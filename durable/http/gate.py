@@ -1,0 +1,137 @@
+"""What every request passes before it is routed: the key, the size of its body, the depth of its JSON."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from durable.http.host import Host
+from durable.http.problems import log_crash, problem
+from orchestrator.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+#: Answered without a key.
+_OPEN_PATHS = frozenset({"/healthz"})
+# The closing quote is optional and the quantifiers give nothing back: unterminated text costs one pass, not n².
+_TEXTS = re.compile(rb'(?s)"(?:[^"\\]++|\\.)*+"?')
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+
+
+class Gate:
+    """An ASGI application around another one.
+
+    Args:
+        app: what answers the requests that pass.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; the server's lifespan events are ignored, since nothing here is opened or closed."""
+        if scope["type"] != "http":
+            return
+        host = cast("Host", scope["env"])
+        refusal = refuse_stranger(scope, host.api_key)
+        body = b""
+        if refusal is None:
+            body, refusal = await _read(scope, receive)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, _replay(body, receive), note_start)
+        except Exception as error:
+            # The framework raises again after it has answered; what was not answered is answered here.
+            if not started:
+                log_crash(Request(scope), error)
+                await problem(500, "internal", "The request failed for an internal reason")(scope, receive, send)
+
+
+def refuse_stranger(scope: Message, api_key: str | None) -> Response | None:
+    """Return the refusal of a request without the right key, or None. No key configured means closed."""
+    if scope["path"] in _OPEN_PATHS:
+        return None
+    if not api_key:
+        return problem(503, "no_api_key_configured", "Set the secret API_KEY; until then every request is refused")
+    scheme, _, given = (_header(scope, b"authorization") or b"").partition(b" ")
+    if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), api_key.encode()):
+        return None
+    headers = {"www-authenticate": 'Bearer realm="orchestrator"'}
+    return problem(401, "unauthorized", "The request carries no valid key", headers=headers)
+
+
+def is_too_deep(body: bytes) -> bool:
+    """Tell whether JSON is nested deeper than allowed, in time linear in its length for each allowed level."""
+    brackets = _TEXTS.sub(b"", body).translate(_AS_SQUARE, _NOT_BRACKETS)
+    for _ in range(MAX_JSON_DEPTH):
+        if not brackets:
+            return False
+        fewer = brackets.replace(b"[]", b"")
+        if len(fewer) == len(brackets):
+            # Not balanced, so not JSON: the parser says so, unless it would be driven deep first.
+            return len(brackets) > MAX_JSON_DEPTH
+        brackets = fewer
+    return bool(brackets)
+
+
+async def _read(scope: Message, receive: Receive) -> tuple[bytes, Response | None]:
+    declared = (_header(scope, b"content-length") or b"0").decode("latin-1")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        return b"", _too_large()
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        part = cast("bytes", message.get("body", b""))
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            return b"", _too_large()
+        parts.append(part)
+        if not message.get("more_body"):
+            break
+    body = b"".join(parts)
+    if is_too_deep(body):
+        return b"", problem(400, "too_deep", f"The body is not JSON, or nested deeper than {MAX_JSON_DEPTH} levels")
+    return body, None
+
+
+def _too_large() -> Response:
+    return problem(413, "payload_too_large", f"A request body has at most {MAX_BODY_BYTES} bytes")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _header(scope: Message, name: bytes) -> bytes | None:
+    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
+    return next((value for key, value in headers if key == name), None)

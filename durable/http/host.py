@@ -1,0 +1,84 @@
+"""What the API needs from the outside: the jobs, a clock, randomness and its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from starlette.requests import Request
+
+from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import Created, CreateJob, Event, JobView, StepView
+from orchestrator.ports import Clock, Entropy
+from orchestrator.workflow import Registry
+
+
+class JobsBackend(Protocol):
+    """The jobs and their catalog. Every method may raise what ``orchestrator.errors`` has for requests.
+
+    A part of the platform that does not answer is a ``RetryableError``, its code ``object_overloaded`` when it asks
+    to be left alone for a while.
+    """
+
+    async def create(self, request: CreateJob) -> Created:
+        """Record a job, durably, or find it recorded."""
+        ...
+
+    async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
+        """Send jobs' ids to a queue."""
+        ...
+
+    async def view(self, job_id: str) -> JobView:
+        """Return a job's status, from its own object."""
+        ...
+
+    async def steps(self, job_id: str) -> list[StepView]:
+        """Return the steps of a job's journal."""
+        ...
+
+    async def events(self, job_id: str, after: int) -> list[Event]:
+        """Return a job's history after an event number, oldest first; as much as fits an answer."""
+        ...
+
+    async def cancel(self, job_id: str, reason: str) -> JobStatus:
+        """Ask a job to stop; return its status."""
+        ...
+
+    async def list_jobs(self, query: JobQuery) -> JobPage:
+        """Return jobs from the catalog."""
+        ...
+
+    async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """Return dead letters from the catalog."""
+        ...
+
+    async def counts(self) -> CatalogCounts:
+        """Return the catalog's numbers."""
+        ...
+
+
+class Log(Protocol):
+    """Writes one structured log line; never payloads or secrets."""
+
+    def __call__(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Write the line."""
+        ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """Everything one request may use. Its ``repr`` does not show the key."""
+
+    backend: JobsBackend
+    registry: Registry
+    clock: Clock
+    entropy: Entropy
+    log: Log
+    api_key: str | None = field(repr=False)
+
+
+def host_of(request: Request) -> Host:
+    """Return the host that the server put into the request's scope."""
+    return cast("Host", request.scope["env"])

@@ -1,0 +1,87 @@
+"""``/v1/jobs``: record, look, list and control."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from durable.catalog_model import JobQuery
+from durable.http import enqueue, models
+from durable.http.host import host_of
+from durable.http.problems import Problem
+from durable.http.shapes import answer, job_out, step_out, summary_out
+from orchestrator.errors import UnknownJobError
+from orchestrator.ids import is_job_id
+from orchestrator.lifecycle import JobStatus
+from orchestrator.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_TAG_CHARS
+
+MAX_PAGE = 200
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+JobId = Annotated[str, Path(description="A job's id", examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])]
+Key = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=MAX_IDEMPOTENCY_KEY_CHARS, description="As options.idempotency_key"),
+]
+NO_JOB = {404: {"model": Problem, "description": "There is no such job"}}
+
+
+def checked(job_id: str) -> str:
+    """Return ``job_id`` if a job may be called so; no object is made for what cannot be a job.
+
+    Raises:
+        UnknownJobError: it has another form.
+    """
+    if not is_job_id(job_id):
+        raise UnknownJobError
+    return job_id
+
+
+@router.post("", status_code=202, responses={202: {"model": models.AcceptedOut}})
+async def create_job(request: Request, body: models.JobIn, idempotency_key: Key = None) -> Response:
+    """Record a job. When 202 is answered it is durable, whatever happens to the queue."""
+    host = host_of(request)
+    created = await enqueue.record(host, body, header_key=idempotency_key)
+    await enqueue.hand_over(host, body.workflow, [created])
+    return answer(
+        models.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated), status=202
+    )
+
+
+@router.get("/{job_id}", responses={200: {"model": models.JobOut}, **NO_JOB})
+async def get_job(request: Request, job_id: JobId) -> Response:
+    """A job's status, exact at this moment."""
+    return answer(job_out(await host_of(request).backend.view(checked(job_id))))
+
+
+@router.get("/{job_id}/steps", responses={200: {"model": models.StepsOut}, **NO_JOB})
+async def get_steps(request: Request, job_id: JobId) -> Response:
+    """The steps of a job's journal."""
+    steps = await host_of(request).backend.steps(checked(job_id))
+    return answer(models.StepsOut(steps=[step_out(step) for step in steps]))
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses={202: {"model": models.StatusOut}, **NO_JOB})
+async def cancel_job(request: Request, job_id: JobId, body: models.CancelIn | None = None) -> Response:
+    """Ask a job to stop. Steps under way end first, and the workflow's own cleaning up runs."""
+    status = await host_of(request).backend.cancel(checked(job_id), body.reason if body else "")
+    return answer(models.StatusOut(id=job_id, status=status), status=202)
+
+
+@router.get("", responses={200: {"model": models.JobsOut}})
+async def list_jobs(
+    request: Request,
+    workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
+    status: JobStatus | None = None,
+    tag: Annotated[str | None, Query(max_length=MAX_TAG_CHARS)] = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> Response:
+    """Jobs from the catalog, newest first."""
+    query = JobQuery(workflow=workflow, status=status, tag=tag, cursor=cursor, limit=limit)
+    page = await host_of(request).backend.list_jobs(query)
+    return answer(models.JobsOut(jobs=[summary_out(job) for job in page.jobs], next_cursor=page.next_cursor))

@@ -1,0 +1,101 @@
+"""The engine's values in the shapes that callers get."""
+
+from __future__ import annotations
+
+import msgspec
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from durable.http import models
+from durable.http.models import timestamp, timestamp_or_none
+from orchestrator.errors import ErrorRecord
+from orchestrator.model import DeadLetter, Event, JobSummary, JobView, StepView
+
+_JSON = "application/json"
+
+
+def answer(body: BaseModel, status: int = 200) -> Response:
+    """Return a model as a JSON response."""
+    return Response(body.model_dump_json(), status, media_type=_JSON)
+
+
+def job_out(view: JobView) -> models.JobOut:
+    """Return a job's status."""
+    progress = view.progress
+    return models.JobOut(
+        id=view.id,
+        workflow=view.workflow,
+        version=view.version,
+        status=view.status,
+        progress=progress and models.ProgressOut(done=progress.done, total=progress.total, unit=progress.unit),
+        metadata=view.metadata,
+        result=view.result,
+        error=_error(view.error),
+        tags=list(view.tags),
+        parent_id=view.parent_id,
+        created_at=timestamp(view.created_at_ms),
+        started_at=timestamp_or_none(view.started_at_ms),
+        finished_at=timestamp_or_none(view.finished_at_ms),
+        attempts=0 if view.started_at_ms is None else 1,
+        slices=view.slices,
+        crashes=view.crashes,
+        steps=view.steps,
+        rows_written=view.rows_written,
+        revision=view.revision,
+        waits=[
+            models.WaitOut(kind=wait.kind, key=wait.key, reason=wait.reason, due_at=timestamp_or_none(wait.due_at_ms))
+            for wait in view.waits
+        ],
+    )
+
+
+def step_out(view: StepView) -> models.StepOut:
+    """Return a step."""
+    return models.StepOut(
+        key=view.key,
+        kind=view.kind,
+        status=view.status,
+        attempt=view.attempt,
+        started_at=timestamp(view.started_at_ms),
+        finished_at=timestamp_or_none(view.finished_at_ms),
+        due_at=timestamp_or_none(view.due_at_ms),
+        error=_error(view.error),
+        counters=view.counters,
+    )
+
+
+def event_out(event: Event) -> models.EventOut:
+    """Return a line of a job's history."""
+    return models.EventOut(id=event.seq, at=timestamp(event.at_ms), kind=event.kind, key=event.key, data=event.data)
+
+
+def summary_out(summary: JobSummary) -> models.SummaryOut:
+    """Return a job of the catalog."""
+    return models.SummaryOut(
+        id=summary.id,
+        workflow=summary.workflow,
+        status=summary.status,
+        tags=list(summary.tags),
+        parent_id=summary.parent_id,
+        created_at=timestamp(summary.created_at_ms),
+        updated_at=timestamp(summary.updated_at_ms),
+        finished_at=timestamp_or_none(summary.finished_at_ms),
+        error=summary.error,
+    )
+
+
+def dead_letter_out(letter: DeadLetter) -> models.DeadLetterOut:
+    """Return a dead letter."""
+    return models.DeadLetterOut(
+        id=letter.id,
+        kind=letter.kind,
+        job_id=letter.job_id,
+        workflow=letter.workflow,
+        cause=letter.cause,
+        at=timestamp(letter.at_ms),
+        detail=letter.detail,
+    )
+
+
+def _error(record: ErrorRecord | None) -> models.ErrorOut | None:
+    return None if record is None else models.ErrorOut(**msgspec.structs.asdict(record))

@@ -1,0 +1,132 @@
+"""The API's, the consumer's and the sweeper's way to the objects and queues."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from durable import envelope
+from durable.bridge import Env, ObjectCallError
+from durable.catalog_model import (
+    CatalogCounts,
+    DeadLetterPage,
+    DeadLetterQuery,
+    JobPage,
+    JobQuery,
+    OverdueQuery,
+)
+from durable.object_network import CATALOG, CATALOG_NAME, JOBS
+from durable.object_platform import write_log
+from durable.queues import binding_of
+from orchestrator.errors import OrchestratorError, RetryableError
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import Created, CreateJob, DeadLetter, Event, JobSummary, JobView, StepView
+
+T = TypeVar("T")
+
+#: Tries of a call that the platform calls retryable, and the first wait between them in seconds; every method of the
+#: objects may be repeated (platform.md §10 rule 39).
+_TRIES = 4
+_FIRST_WAIT_S = 0.05
+
+
+class ObjectJobs:
+    """Implements :class:`durable.http.host.JobsBackend`, and the ports of the consumer and the sweeper.
+
+    Args:
+        env: the Worker's bindings.
+    """
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+
+    async def create(self, request: CreateJob) -> Created:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(request.job_id, "create", Created, _text(request))
+
+    async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        binding = binding_of(queue)
+        try:
+            for job_id in job_ids:
+                await self._env.send(binding, {"id": job_id})
+        except ObjectCallError as error:
+            raise RetryableError(f"The queue {queue} took no message: {error}", code="queue_unavailable") from None
+
+    async def view(self, job_id: str) -> JobView:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "view", JobView)
+
+    async def steps(self, job_id: str) -> list[StepView]:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "steps", list[StepView])
+
+    async def events(self, job_id: str, after: int) -> list[Event]:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "events", list[Event], str(after))
+
+    async def cancel(self, job_id: str, reason: str) -> JobStatus:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "cancel", JobStatus, reason)
+
+    async def dispatch(self, job_id: str) -> JobStatus:
+        """Start a queued job; one that was started already is left alone."""
+        return await self._job(job_id, "dispatch", JobStatus)
+
+    async def list_jobs(self, query: JobQuery) -> JobPage:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog("list_jobs", JobPage, _text(query))
+
+    async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog("list_dead_letters", DeadLetterPage, _text(query))
+
+    async def counts(self) -> CatalogCounts:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog("counts", CatalogCounts)
+
+    async def overdue(self, query: OverdueQuery) -> list[str]:
+        """Return jobs that are late."""
+        return await self._catalog("overdue", list[str], _text(query))
+
+    async def publish(self, summary: JobSummary) -> None:
+        """Bring the catalog up to date."""
+        await self._catalog("publish", type(None), _text(summary))
+
+    async def add_dead_letter(self, letter: DeadLetter) -> None:
+        """Keep a dead letter."""
+        await self._catalog("add_dead_letter", type(None), _text(letter))
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Write one structured log line."""
+        write_log(level, event, fields)
+
+    async def _job(self, job_id: str, method: str, into: type[T], *args: str) -> T:
+        return envelope.unwrap(await self._call(JOBS, job_id, method, *args), into)
+
+    async def _catalog(self, method: str, into: type[T], *args: str) -> T:
+        return envelope.unwrap(await self._call(CATALOG, CATALOG_NAME, method, *args), into)
+
+    async def _call(self, binding: str, name: str, method: str, *args: str) -> str:
+        wait_s = _FIRST_WAIT_S
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return await self._env.call_object(binding, name, method, *args)
+            except ObjectCallError as error:
+                if error.overloaded:
+                    raise RetryableError(f"{method} of {name}: {error}", code="object_overloaded") from None
+                if not error.retryable:
+                    raise OrchestratorError(f"{method} of {name}: {error}") from None
+                if attempt == _TRIES:
+                    raise RetryableError(f"{method} of {name}: {error}", code="object_unreachable") from None
+            await asyncio.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries
+            wait_s *= 2
+        raise AssertionError("the last try returns or raises")
+
+
+def _text(value: msgspec.Struct) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,49 @@
+"""The Worker's main module: HTTP, queues and cron in, and the classes of its objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workers import WorkerEntrypoint, asgi
+
+from durable import bridge
+from durable.catalog_object import CatalogObject
+from durable.consumer import consume, consume_dead
+from durable.http.app import create_app
+from durable.http.host import Host
+from durable.job_object import JobObject
+from durable.jobs_backend import ObjectJobs
+from durable.object_platform import WorkerClock, WorkerEntropy
+from durable.queues import DEAD_LETTER_QUEUE
+from durable.sweeper import sweep
+from durable.workflows import registry
+
+__all__ = ["CatalogObject", "Default", "JobObject"]
+
+_app = create_app()
+# Found now, so that a deployed Worker's snapshot holds every workflow's imports.
+registry()
+
+
+class Default(WorkerEntrypoint):
+    """What Cloudflare calls. One instance per event."""
+
+    async def fetch(self, request: Any) -> Any:
+        """Answer an HTTP request."""
+        env = bridge.Env(self.env)
+        jobs = ObjectJobs(env)
+        host = Host(jobs, registry(), WorkerClock(), WorkerEntropy(), jobs.log, env.text("API_KEY"))
+        return await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)
+
+    async def queue(self, batch: Any, env: object = None, ctx: object = None) -> None:
+        """Consume a batch of a queue's messages."""
+        name, messages = bridge.batch_of(batch)
+        jobs = ObjectJobs(bridge.Env(self.env))
+        if name == DEAD_LETTER_QUEUE:
+            await consume_dead(messages, jobs, WorkerClock())
+        else:
+            await consume(name, messages, jobs, WorkerClock())
+
+    async def scheduled(self, controller: Any, env: object = None, ctx: object = None) -> None:
+        """Do what is to be done every minute."""
+        await sweep(ObjectJobs(bridge.Env(self.env)), WorkerClock())
