@@ -14,7 +14,7 @@ from durable import bridge, envelope
 from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
 from orchestrator.engine import JobEngine
-from orchestrator.model import ChildNotice, CreateJob
+from orchestrator.model import ChildNotice, CreateJob, RetryJob
 from orchestrator.views import job_view, step_view
 
 
@@ -53,6 +53,28 @@ class JobObject(DurableObject):
     async def cancel(self, reason: str) -> str:
         """Ask the job to stop; the status out."""
         return self._answer(lambda: self._engine.cancel(reason))
+
+    async def pause(self) -> str:
+        """Stop starting new work; the status out."""
+        return self._answer(self._engine.pause)
+
+    async def resume(self) -> str:
+        """Go on after a pause; the status out."""
+        return self._answer(self._engine.resume)
+
+    async def retry(self, body: str) -> str:
+        """Run an unsuccessful job again: ``RetryJob`` in, the status out."""
+        return self._answer(lambda: self._engine.retry(msgspec.json.decode(body, type=RetryJob)))
+
+    async def deliver_event(self, name: str, event_id: str, data: str) -> str:
+        """Keep an event for the workflow: its name, an id that counts once (may be empty), and JSON data."""
+        value: object = msgspec.json.decode(data)
+        return self._answer(lambda: self._engine.deliver_event(name, event_id or None, value))
+
+    async def complete_token(self, key: str, data: str) -> str:
+        """Complete a token: the key that its id names, and JSON data."""
+        value: object = msgspec.json.decode(data)
+        return self._answer(lambda: self._engine.complete_token(key, value))
 
     async def view(self) -> str:
         """The job's status: ``JobView`` out. Looking at a job also mends a lost alarm."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections.abc import Mapping
@@ -15,7 +16,10 @@ from durable.object_sql import ObjectAlarm, ObjectSql
 from durable.r2_blobs import R2Blobs
 from durable.worker_database import WorkerDatabases
 from durable.workers_ai import BoundWorkersAi
+from orchestrator.errors import OrchestratorError
+from orchestrator.operations import Token
 from orchestrator.ports import Database
+from orchestrator.tokens import TokenSigner
 from steps.embeddings.config import EmbeddingSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
@@ -58,6 +62,10 @@ class ObjectPlatform:
         """Whether coroutines are dropped after every slice: a setting for tests."""
         return self._env.text("ALWAYS_REPLAY") == "1"
 
+    def make_token(self, job_id: str, key: str, expires_at_ms: int) -> Token:
+        """See :class:`orchestrator.ports.Platform`."""
+        return token_signer(self._env).make(job_id, key, expires_at_ms)
+
     def resources(self) -> ObjectResources:
         """See :class:`orchestrator.ports.Platform`."""
         return ObjectResources(self._env)
@@ -97,6 +105,18 @@ class ObjectResources:
     async def close(self) -> None:
         """See :class:`orchestrator.ports.Resources`."""
         await self._databases.close()
+
+
+def token_signer(env: bridge.Env) -> TokenSigner:
+    """Return the signer of wait tokens: ``TOKEN_SECRET``, or a key of its own derived from ``API_KEY``.
+
+    Raises:
+        OrchestratorError: neither is set (code ``no_secret_configured``); an empty key would sign for anyone.
+    """
+    secret = env.text("TOKEN_SECRET") or env.text("API_KEY")
+    if secret is None:
+        raise OrchestratorError("Tokens need TOKEN_SECRET or API_KEY to be set", code="no_secret_configured")
+    return TokenSigner(hashlib.sha256(f"wait tokens\x1f{secret}".encode()).digest())
 
 
 def settings(env: bridge.Env) -> Settings:

@@ -22,7 +22,10 @@ from orchestrator.operations import (
     Operation,
     SleepOp,
     StepOp,
+    Token,
+    TokenOp,
     TransactionOp,
+    WaitOp,
 )
 from orchestrator.ports import Connection
 from orchestrator.retry import RetryPolicy
@@ -165,6 +168,27 @@ class JobContext:
     def sleep_until(self, at_ms: int, *, name: str = "sleep", key: str | None = None) -> SleepOp:
         """Suspend until a Unix time in ms; a time in the past is no error."""
         return SleepOp(checked_name(name), key=key, delay_ms=None, until_ms=at_ms)
+
+    def wait_for_event(self, event: str, *, timeout_ms: int | None = None, key: str | None = None) -> WaitOp:
+        """Suspend until ``POST /v1/jobs/{id}/events/{event}``; returns its data. Events that came before count.
+
+        Raises:
+            StepFailedError: code ``wait_timeout``: nothing came within ``timeout_ms``.
+        """
+        name = checked_name(event, what="event name")
+        return WaitOp(f"event {name}", key=key, event=name, token=None, timeout_ms=timeout_ms)
+
+    def create_token(self, *, timeout_ms: int, name: str = "token", key: str | None = None) -> TokenOp:
+        """Create a token for an outside system, which completes it once over HTTP within ``timeout_ms``."""
+        return TokenOp(checked_name(name), key=key, timeout_ms=timeout_ms)
+
+    def wait_for_token(self, token: Token, *, name: str = "wait", key: str | None = None) -> WaitOp:
+        """Suspend until the token is completed; returns the data it was completed with.
+
+        Raises:
+            StepFailedError: code ``wait_timeout``: the token expired.
+        """
+        return WaitOp(checked_name(name), key=key, event=None, token=token, timeout_ms=None)
 
     def map_children(
         self,

@@ -6,15 +6,16 @@ Calls change the journal and re-arm the alarm in one group of synchronous writes
 from __future__ import annotations
 
 from orchestrator import codec
-from orchestrator.errors import ConflictError, ErrorRecord
+from orchestrator.errors import ConflictError, ErrorRecord, InvalidRequestError, TokenExpiredError, UnknownTokenError
+from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
-from orchestrator.lifecycle import TERMINAL, JobStatus
-from orchestrator.limits import REQUEUE_MS, SLICE_UNITS
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow
+from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
+from orchestrator.limits import MAX_WAITING_EVENTS, REQUEUE_MS, SLICE_UNITS
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, RetryJob
 from orchestrator.ports import Platform
 from orchestrator.slice import StaleSliceError
 from orchestrator.state import JobState
-from orchestrator.tick import Ticker
+from orchestrator.tick import TTL, Ticker
 from orchestrator.views import job_outcome
 from orchestrator.wakeup import Wakeup
 from orchestrator.workflow import Registry
@@ -69,6 +70,8 @@ class JobEngine:
         now_ms = self._state.now_ms()
         job = _new_job(request, definition.version, now_ms)
         self._state.insert(job)
+        if request.options.ttl_ms:
+            self.journal.set_due(TTL, now_ms + request.options.ttl_ms)
         self.journal.add_event(now_ms, "job.created")
         self.journal.add_outbox("catalog", b"", now_ms)
         self._wakeup.rearm()
@@ -119,6 +122,97 @@ class JobEngine:
             self._act_now(job)
         return job.status
 
+    def pause(self) -> JobStatus:
+        """Stop starting new work; what runs may end. Paused time does not count for waits and timeouts.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+            ConflictError: the job has ended or is ending.
+        """
+        job = self._state.known()
+        if job.status is not JobStatus.PAUSED:
+            self._state.turn(job, JobStatus.PAUSED)
+            job.paused_at_ms = self._state.now_ms()
+            job.due_at_ms = None
+            self._record(job, "job.paused")
+        return job.status
+
+    def resume(self) -> JobStatus:
+        """Go on with a paused job; one that its code did not fit is tried again from its journal.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+            ConflictError: the job is not paused.
+        """
+        job = self._state.known()
+        if job.status is not JobStatus.PAUSED:
+            raise ConflictError(f"The job is {job.status}, not paused")
+        now_ms = self._state.now_ms()
+        self._state.turn(job, JobStatus.RUNNING)
+        self.journal.shift_due(now_ms - (job.paused_at_ms or now_ms))
+        job.paused_at_ms = None
+        job.error = None if job.phase == "main" else job.error
+        job.epoch += 1  # the rows have changed under the coroutines: replay
+        self._state.drop_execution()
+        job.due_at_ms = now_ms
+        self._record(job, "job.resumed")
+        return job.status
+
+    def retry(self, request: RetryJob) -> JobStatus:
+        """Run a job that ended without success again: from the failed step, a named step, or scratch.
+
+        Finished steps before that point keep their results; children of the forgotten ones are new jobs.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+            ConflictError: the job has not ended, or completed.
+            InvalidRequestError: there is no such step.
+        """
+        job = self._state.known()
+        if job.status not in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
+            raise ConflictError(f"The job is {job.status}; only a job that ended without success is retried")
+        self._forget_steps(request)
+        self._state.reopen(job)
+        self._record(job, "job.retried")
+        return job.status
+
+    def deliver_event(self, name: str, event_id: str | None, data: object) -> None:
+        """Keep an event for the workflow, which may wait for it now or later. One event id counts once.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+            ConflictError: the job has ended (code ``job_ended``), or too many events wait (``inbox_full``).
+        """
+        job = self._state.known()
+        if job.status in TERMINAL:
+            raise ConflictError(f"The job has already {job.status}", code="job_ended")
+        if self.journal.count_messages() >= MAX_WAITING_EVENTS:
+            raise ConflictError(f"{MAX_WAITING_EVENTS} events wait already", code="inbox_full")
+        if self.journal.put_message(checked_name(name, what="event name"), event_id, codec.encode(data, what="event")):
+            self._nudge(job)
+
+    def complete_token(self, key: str, data: object) -> None:
+        """Complete a token once; completing it again changes nothing and is no error.
+
+        Raises:
+            UnknownTokenError: the job has no such token.
+            TokenExpiredError: its time is over.
+        """
+        job = self._state.load()
+        row = None if job is None else self.journal.step(key)
+        if job is None or row is None or row.kind != "token":
+            raise UnknownTokenError
+        now_ms = self._state.now_ms()
+        if row.status is StepStatus.COMPLETED:
+            return
+        if job.status in TERMINAL or (row.due_at_ms or 0) <= now_ms:
+            raise TokenExpiredError
+        row.status = StepStatus.COMPLETED
+        row.finished_at_ms = now_ms
+        row.value = codec.encode(data, what="token data")
+        self.journal.put_step(row)
+        self._nudge(job)
+
     def outcome(self, key: str) -> ChildOutcome | None:
         """Return how the job ended, in the form its parent wants, or None while it has not.
 
@@ -161,6 +255,34 @@ class JobEngine:
         except Exception as error:
             self._platform.log("error", "rearm.failed", {"job_id": self._state.job_id, "error": repr(error)})
 
+    def _forget_steps(self, request: RetryJob) -> None:
+        for scope in ("on_failure/", "on_cancel/"):
+            self.journal.forget_steps_of(scope)
+        if request.scratch:
+            self.journal.forget_steps_from(0)
+        elif request.from_step is not None:
+            step = self.journal.step(request.from_step)
+            if step is None:
+                raise InvalidRequestError(f"The job has no step {request.from_step[:80]!r}", code="unknown_step")
+            self.journal.forget_steps_from(step.seq)
+        else:
+            for row in self.journal.steps():
+                if row.status is StepStatus.FAILED:
+                    self.journal.forget_step(row.key)
+
+    def _record(self, job: JobRow, event: str) -> None:
+        """Commit a change that a caller asked for: the row, the history and the catalog."""
+        now_ms = self._state.now_ms()
+        self.journal.add_event(now_ms, event)
+        self.journal.add_outbox("catalog", b"", now_ms)
+        self.journal.update_job(job)
+        self._wakeup.rearm()
+
+    def _nudge(self, job: JobRow) -> None:
+        """Have a running job look again; a paused one looks when it is resumed."""
+        if job.status in ACTIVE:
+            self._act_now(job)
+
     def _act_now(self, job: JobRow) -> None:
         job.due_at_ms = self._state.now_ms()
         self.journal.update_job(job)
@@ -189,6 +311,8 @@ def _new_job(request: CreateJob, version: int, now_ms: int) -> JobRow:
         finished_at_ms=None,
         due_at_ms=due_at_ms,
         slices=0,
+        paused_at_ms=None,
+        generation=0,
         crashes=0,
         crashes_total=0,
         slice_open=False,

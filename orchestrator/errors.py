@@ -20,6 +20,8 @@
         ├── UnauthorizedError         401  unauthorized
         ├── UnknownJobError           404  unknown_job
         ├── UnknownWorkflowError      404  unknown_workflow
+        ├── UnknownTokenError         404  unknown_token
+        ├── TokenExpiredError         410  token_expired
         ├── ConflictError             409  conflict
         ├── PayloadTooLargeError      413  payload_too_large
         └── InvalidPayloadError       422  invalid_payload
@@ -183,6 +185,20 @@ class UnknownWorkflowError(RequestError):
 
     code = "unknown_workflow"
     status = 404
+
+
+class UnknownTokenError(RequestError):
+    """There is no such token."""
+
+    code = "unknown_token"
+    status = 404
+
+
+class TokenExpiredError(RequestError):
+    """The token has expired."""
+
+    code = "token_expired"
+    status = 410
 
 
 class ConflictError(RequestError):

@@ -6,7 +6,7 @@ result at once (design.md §4.1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import msgspec
@@ -18,7 +18,7 @@ from orchestrator.errors import ErrorRecord, JournalMismatchError, StepFailedErr
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.model import JobRow, Progress, StepRow
-from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp, TransactionOp
+from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp, Token, TokenOp, TransactionOp, WaitOp
 from orchestrator.ports import Clock
 from orchestrator.tally import children_result, each_result
 from orchestrator.workflow import Workflow
@@ -39,16 +39,27 @@ class Execution:
         workflow: the job's definition.
         journal: where recorded outcomes come from.
         clock: the wall clock.
+        make_token: makes the token of a job, an operation's key and an expiry in Unix ms.
     """
 
-    def __init__(self, job: JobRow, workflow: Workflow, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        job: JobRow,
+        workflow: Workflow,
+        journal: Journal,
+        clock: Clock,
+        make_token: Callable[[str, str, int], Token],
+    ) -> None:
         self.job = job
         self.workflow = workflow
         self.open: dict[str, StepRow] = {}
         self.replaying = True
         self._journal = journal
         self._clock = clock
-        self._recorded = {row.key: row for row in journal.steps()}
+        self._make_token = make_token
+        rows = journal.steps()
+        self._recorded = {row.key: row for row in rows}
+        self._seq = rows[-1].seq if rows else 0
         self._metadata: dict[str, object] = {}
         if job.metadata is not None:
             self._metadata = codec.decode_as(job.metadata, dict[str, object])
@@ -91,6 +102,7 @@ class Execution:
         self._journal.put_step(
             StepRow(
                 key=identity,
+                seq=self._next_seq(),
                 kind="now",
                 status=StepStatus.COMPLETED,
                 attempt=1,
@@ -122,13 +134,18 @@ class Execution:
         recorded = self._recorded.pop(key, None)
         if recorded is None:
             self.replaying = False
-            self.open[key] = self._first_sight(key, op)
+            row = self._first_sight(key, op)
+            if isinstance(op, TokenOp):
+                return Success(self._token(row))
+            self.open[key] = row
             return None
         if recorded.kind != op.kind:
             raise JournalMismatchError(
                 f"The journal recorded {key!r} as {recorded.kind} and the code now makes it {op.kind}",
                 details={"key": key, "recorded": recorded.kind, "attempted": op.kind},
             )
+        if isinstance(op, TokenOp):
+            return Success(self._token(recorded))
         if recorded.status is StepStatus.COMPLETED:
             return Success(restored(op, recorded.value))
         if recorded.status is StepStatus.FAILED:
@@ -139,14 +156,34 @@ class Execution:
 
     def _first_sight(self, key: str, op: AnyOp) -> StepRow:
         now_ms = self._clock.now_ms()
-        row = StepRow(key=key, kind=op.kind, status=StepStatus.RUNNING, attempt=1, started_at_ms=now_ms)
-        if isinstance(op, SleepOp):
-            # The absolute time and the row commit together: a crash cannot skip or lengthen a sleep.
+        row = StepRow(
+            key=key, seq=self._next_seq(), kind=op.kind, status=StepStatus.RUNNING, attempt=1, started_at_ms=now_ms
+        )
+        if isinstance(op, (SleepOp, WaitOp, TokenOp)):
+            # The absolute time and the row commit together: a crash cannot skip or lengthen a wait.
             row.status = StepStatus.WAITING
-            row.due_at_ms = op.until_ms if op.until_ms is not None else now_ms + (op.delay_ms or 0)
+            row.due_at_ms = _wait_ends_at_ms(op, now_ms)
             self._journal.put_step(row)
-            self._journal.set_due(key, row.due_at_ms)
+            if row.due_at_ms is not None and not isinstance(op, TokenOp):
+                self._journal.set_due(key, row.due_at_ms)
         return row
+
+    def _next_seq(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _token(self, row: StepRow) -> Token:
+        return self._make_token(self.job.job_id, row.key, row.due_at_ms or 0)
+
+
+def _wait_ends_at_ms(op: SleepOp | WaitOp | TokenOp, now_ms: int) -> int | None:
+    if isinstance(op, SleepOp):
+        return op.until_ms if op.until_ms is not None else now_ms + (op.delay_ms or 0)
+    if isinstance(op, TokenOp):
+        return now_ms + op.timeout_ms
+    if op.token is not None:
+        return op.token.expires_at_ms
+    return None if op.timeout_ms is None else now_ms + op.timeout_ms
 
 
 def restored(op: AnyOp, value: bytes | None) -> object:

@@ -18,7 +18,7 @@ from orchestrator.ids import derived_job_id
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.limits import CHILD_HEAL_MS, MAX_FAILURES_KEPT
-from orchestrator.model import ChildOutcome, CreateJob, JobOptions, ParentRef, Progress, StepRow
+from orchestrator.model import ChildOutcome, CreateJob, JobOptions, JobRow, ParentRef, Progress, StepRow
 from orchestrator.operations import ChildrenOp, ChildRequest
 from orchestrator.ports import Network
 from orchestrator.tally import ChildrenTally, carried, children_result, children_tally
@@ -28,15 +28,16 @@ class Fanout:
     """A fan-out of one job.
 
     Args:
-        job_id: the parent.
+        job: the parent.
         key: the operation's key.
         op: what to run.
         journal: where the children's rows are.
         network: creates and inspects children.
     """
 
-    def __init__(self, job_id: str, key: str, op: ChildrenOp[object], journal: Journal, network: Network) -> None:
-        self._job_id = job_id
+    def __init__(self, job: JobRow, key: str, op: ChildrenOp[object], journal: Journal, network: Network) -> None:
+        self._job_id = job.job_id
+        self._generation = job.generation
         self._key = key
         self._op = op
         self._journal = journal
@@ -91,7 +92,7 @@ class Fanout:
     def store(self, row: StepRow, tally: ChildrenTally, items: Sequence[ChildRequest], now_ms: int) -> Settled:
         """Store the children read together with the source's cursor."""
         for item in items:
-            job_id = derived_job_id("child", self._job_id, self._key, item.key)
+            job_id = self._child_id(item.key)
             self._journal.add_child(self._key, item.key, job_id, codec.encode(item.payload, what="child payload"))
         # Folding may have gone on while the source was read: only what reading changes is taken from it.
         current = children_tally(self._op, row.value)
@@ -135,9 +136,12 @@ class Fanout:
         )
         return Settled(row, progress=Progress(tally.succeeded + tally.failed, self._op.total, self._op.unit))
 
+    def _child_id(self, key: str) -> str:
+        return derived_job_id("child", self._job_id, str(self._generation), self._key, key)
+
     def _request(self, key: str, payload: object) -> CreateJob:
         return CreateJob(
-            job_id=derived_job_id("child", self._job_id, self._key, key),
+            job_id=self._child_id(key),
             workflow=self._op.workflow,
             payload=payload,
             options=JobOptions(mode="direct"),

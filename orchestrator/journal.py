@@ -22,17 +22,20 @@ _SCHEMA: tuple[LiteralString, ...] = (
     """create table if not exists job (
         id integer primary key check (id = 1), job_id text, workflow text, version integer, status text, phase text,
         epoch integer, payload blob, options blob, parent blob, created_at_ms integer, started_at_ms integer,
-        finished_at_ms integer, due_at_ms integer, slices integer, crashes integer, crashes_total integer,
+        finished_at_ms integer, due_at_ms integer, slices integer, paused_at_ms integer, generation integer,
+        crashes integer, crashes_total integer,
         slice_open integer, slice_units integer, revision integer, rows_written integer, progress blob, metadata blob,
         result blob, error blob)""",
     """create table if not exists step (
-        key text primary key, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
+        key text primary key, seq integer, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
         started_at_ms integer, finished_at_ms integer, value blob, error blob) without rowid""",
     "create table if not exists due (key text primary key, at_ms integer) without rowid",
     """create table if not exists child (
         operation text, key text, job_id text, payload blob, outcome blob,
         primary key (operation, key)) without rowid""",
     "create table if not exists event (seq integer primary key, at_ms integer, kind text, key text, data blob)",
+    """create table if not exists inbox (
+        seq integer primary key, name text, event_id text, data blob, taken integer)""",
     """create table if not exists outbox (
         id integer primary key, kind text, body blob, attempts integer, due_at_ms integer)""",
 )
@@ -92,8 +95,8 @@ class Journal:
         """Return the job, or None when nothing was created here."""
         rows = self.sql.execute(
             """select job_id, workflow, version, status, phase, epoch, payload, options, parent, created_at_ms,
-            started_at_ms, finished_at_ms, due_at_ms, slices, crashes, crashes_total, slice_open, slice_units,
-            revision, rows_written, progress, metadata, result, error from job"""
+            started_at_ms, finished_at_ms, due_at_ms, slices, paused_at_ms, generation, crashes, crashes_total,
+            slice_open, slice_units, revision, rows_written, progress, metadata, result, error from job"""
         )
         return msgspec.convert(dict(zip(_JOB_FIELDS, rows[0], strict=True)), JobRow, strict=False) if rows else None
 
@@ -101,9 +104,9 @@ class Journal:
         """Store a new job."""
         self.sql.execute(
             """insert into job (id, job_id, workflow, version, status, phase, epoch, payload, options, parent,
-            created_at_ms, started_at_ms, finished_at_ms, due_at_ms, slices, crashes, crashes_total, slice_open,
-            slice_units, revision, rows_written, progress, metadata, result, error)
-            values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            created_at_ms, started_at_ms, finished_at_ms, due_at_ms, slices, paused_at_ms, generation, crashes,
+            crashes_total, slice_open, slice_units, revision, rows_written, progress, metadata, result, error)
+            values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             *_job_params(job),
         )
 
@@ -111,7 +114,8 @@ class Journal:
         """Store what may change of a job."""
         self.sql.execute(
             """update job set status = ?, phase = ?, epoch = ?, started_at_ms = ?, finished_at_ms = ?, due_at_ms = ?,
-            slices = ?, crashes = ?, crashes_total = ?, slice_open = ?, slice_units = ?, revision = ?,
+            slices = ?, paused_at_ms = ?, generation = ?, crashes = ?, crashes_total = ?, slice_open = ?,
+            slice_units = ?, revision = ?,
             rows_written = ?, progress = ?, metadata = ?, result = ?, error = ? where id = 1""",
             job.status.value,
             job.phase,
@@ -120,6 +124,8 @@ class Journal:
             job.finished_at_ms,
             job.due_at_ms,
             job.slices,
+            job.paused_at_ms,
+            job.generation,
             job.crashes,
             job.crashes_total,
             int(job.slice_open),
@@ -141,10 +147,49 @@ class Journal:
     def steps(self) -> list[StepRow]:
         """Return every step, by the time it began."""
         rows = self.sql.execute(
-            """select key, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
-            from step order by started_at_ms, key"""
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
+            from step order by seq"""
         )
         return [_step(row) for row in rows]
+
+    def step(self, key: str) -> StepRow | None:
+        """Return one step, or None when the workflow has not reached it."""
+        rows = self.sql.execute(
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
+            from step where key = ?""",
+            key,
+        )
+        return _step(rows[0]) if rows else None
+
+    def forget_steps_from(self, seq: int) -> None:
+        """Forget every step that the workflow reached at ``seq`` or later, with its children and due time."""
+        self.sql.execute("delete from child where operation in (select key from step where seq >= ?)", seq)
+        self.sql.execute("delete from due where key in (select key from step where seq >= ?)", seq)
+        self.sql.execute("delete from step where seq >= ?", seq)
+
+    def forget_step(self, key: str) -> None:
+        """Forget one step, with its children and due time. A cursor loop keeps its cursor."""
+        self.sql.execute("delete from child where operation = ?", key)
+        self.sql.execute("delete from due where key = ?", key)
+        self.sql.execute(
+            """update step set status = 'running', attempt = 1, crashes = 0, due_at_ms = null, error = null,
+            finished_at_ms = null where key = ? and kind = 'each'""",
+            key,
+        )
+        self.sql.execute("delete from step where key = ? and kind <> 'each'", key)
+
+    def forget_steps_of(self, scope: str) -> None:
+        """Forget the steps of a hook."""
+        self.sql.execute("delete from step where substr(key, 1, ?) = ?", len(scope), scope)
+
+    def shift_due(self, by_ms: int) -> None:
+        """Move every due time later: paused time does not count."""
+        self.sql.execute("update due set at_ms = at_ms + ?", by_ms)
+        self.sql.execute(
+            """update step set due_at_ms = due_at_ms + ?
+            where due_at_ms is not null and status in ('retrying', 'waiting')""",
+            by_ms,
+        )
 
     def count_steps(self) -> int:
         """Return how many operations have begun."""
@@ -153,20 +198,21 @@ class Journal:
     def open_steps(self) -> list[StepRow]:
         """Return the steps that are not settled."""
         rows = self.sql.execute(
-            """select key, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
-            from step where status in ('running', 'retrying', 'waiting') order by key"""
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
+            from step where status in ('running', 'retrying', 'waiting') order by seq"""
         )
         return [_step(row) for row in rows]
 
     def put_step(self, step: StepRow) -> None:
         """Store a step, over an older state of itself."""
         self.sql.execute(
-            """insert into step (key, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value,
-            error) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """insert into step (key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms,
+            value, error) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             on conflict (key) do update set status = excluded.status, attempt = excluded.attempt,
             crashes = excluded.crashes, due_at_ms = excluded.due_at_ms, finished_at_ms = excluded.finished_at_ms,
             value = excluded.value, error = excluded.error""",
             step.key,
+            step.seq,
             step.kind,
             step.status.value,
             step.attempt,
@@ -188,6 +234,11 @@ class Journal:
                 key,
                 at_ms,
             )
+
+    def due_ms(self, key: str) -> int | None:
+        """Return when something is due, or None."""
+        rows = self.sql.execute("select at_ms from due where key = ?", key)
+        return _int(rows[0][0]) if rows else None
 
     def clear_due(self) -> None:
         """Forget every operation's due time: the job has ended."""
@@ -249,6 +300,29 @@ class Journal:
     def remove_child(self, operation: str, key: str) -> None:
         """Forget a child that was folded."""
         self.sql.execute("delete from child where operation = ? and key = ?", operation, key)
+
+    # -- inbox -------------------------------------------------------------------------------------------------------
+
+    def put_message(self, name: str, event_id: str | None, data: bytes) -> bool:
+        """Keep an event until the workflow waits for it; tell whether it is new."""
+        known = event_id is not None and self.sql.execute("select 1 from inbox where event_id = ?", event_id)
+        if known:
+            return False
+        self.sql.execute("insert into inbox (name, event_id, data, taken) values (?, ?, ?, 0)", name, event_id, data)
+        return True
+
+    def count_messages(self) -> int:
+        """Return how many events nobody has taken yet."""
+        return _int(self.sql.execute("select count(*) from inbox where taken = 0")[0][0])
+
+    def oldest_message(self, name: str) -> tuple[int, bytes] | None:
+        """Return the number and data of the oldest event of this name that nobody has taken."""
+        rows = self.sql.execute("select seq, data from inbox where name = ? and taken = 0 order by seq limit 1", name)
+        return (_int(rows[0][0]), _bytes(rows[0][1])) if rows else None
+
+    def take_message(self, seq: int) -> None:
+        """Take an event. Its row stays, without its data, so that a repeated delivery is known."""
+        self.sql.execute("update inbox set taken = 1, data = null where seq = ?", seq)
 
     # -- events and outbox -------------------------------------------------------------------------------------------
 

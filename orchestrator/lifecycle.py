@@ -39,16 +39,17 @@ ACTIVE = frozenset({JobStatus.RUNNING, JobStatus.SUSPENDED, JobStatus.CANCELLING
 _ENDS_OF_WORK = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
     {
-        JobStatus.QUEUED: frozenset({JobStatus.WAITING, JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.EXPIRED}),
-        JobStatus.WAITING: frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+        JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+        JobStatus.WAITING: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
         JobStatus.RUNNING: frozenset({JobStatus.SUSPENDED, JobStatus.PAUSED, JobStatus.CANCELLING}) | _ENDS_OF_WORK,
         JobStatus.SUSPENDED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING}) | _ENDS_OF_WORK,
         JobStatus.PAUSED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLING}),
         JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED}),
         JobStatus.COMPLETED: frozenset(),
-        JobStatus.FAILED: frozenset(),
-        JobStatus.CANCELLED: frozenset(),
-        JobStatus.EXPIRED: frozenset(),
+        # An ended job runs again only when somebody retries it.
+        JobStatus.FAILED: frozenset({JobStatus.RUNNING}),
+        JobStatus.CANCELLED: frozenset({JobStatus.RUNNING}),
+        JobStatus.EXPIRED: frozenset({JobStatus.RUNNING}),
     }
 )
 

@@ -33,6 +33,8 @@ MAX_FAILURES_KEPT: Final = 20
 WATCHDOG_MS: Final = 10_000
 #: An alarm is set at least this far ahead: inside ``alarm()`` one that is due by the time workerd sees it is dropped.
 ALARM_LEAD_MS: Final = 5
+#: Most events kept for a workflow that does not wait for them.
+MAX_WAITING_EVENTS: Final = 1_000
 #: A slice takes no new work after this much wall time, read after I/O only (design.md §4.4).
 SLICE_WALL_MS: Final = 5_000
 #: Steps of a slice at first; halved when a slice dies, doubled up to the ceiling when it does not.

@@ -17,6 +17,10 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idempotency_key: str | None = None
     #: Wait this long before starting.
     delay_ms: int = 0
+    #: A job that has not started after this long expires; 0 is never.
+    ttl_ms: int = 0
+    #: A job that is not done this long after it started fails; 0 is never. Paused time does not count.
+    max_duration_ms: int = 0
     #: Seconds of head start over other waiting jobs.
     priority: int = 0
     tags: tuple[str, ...] = ()
@@ -48,6 +52,13 @@ class Created(msgspec.Struct, frozen=True):
     id: str
     status: JobStatus
     deduplicated: bool
+
+
+class RetryJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a retried job begins again; the failed steps unless told otherwise."""
+
+    from_step: str | None = None
+    scratch: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -99,6 +110,10 @@ class JobRow(msgspec.Struct, kw_only=True):
     #: When this job next needs a tick for its own sake: start, continuation or watchdog.
     due_at_ms: int | None
     slices: int
+    #: Since when the job is paused.
+    paused_at_ms: int | None
+    #: Raised by each retry of the job: children of an earlier run are other jobs.
+    generation: int
     #: Slices that died since the last commit.
     crashes: int
     #: Slices that died, ever.
@@ -120,6 +135,8 @@ class StepRow(msgspec.Struct, kw_only=True):
     """The checkpoint of one operation."""
 
     key: str
+    #: The order in which the workflow reached its operations.
+    seq: int
     kind: str
     status: StepStatus
     attempt: int

@@ -148,6 +148,43 @@ class SleepOp(Operation[None]):
         self.until_ms = until_ms
 
 
+class Token(msgspec.Struct, frozen=True):
+    """A wait that an outside system completes over HTTP."""
+
+    #: Routes itself to its job; ``POST /api/v1/waitpoints/tokens/{id}/complete``.
+    id: str
+    #: The bearer token that may complete this wait and nothing else. Derived when asked for, never stored.
+    access_token: str
+    expires_at_ms: int
+
+    def __repr__(self) -> str:
+        return f"Token({self.id}, …)"
+
+
+class TokenOp(Operation[Token]):
+    """Create a token."""
+
+    kind = "token"
+
+    def __init__(self, name: str, *, key: str | None, timeout_ms: int) -> None:
+        super().__init__(name, key)
+        self.timeout_ms = timeout_ms
+
+
+class WaitOp(Operation[object]):
+    """Suspend until an event arrives or a token is completed, or until the wait times out."""
+
+    kind = "wait"
+
+    def __init__(
+        self, name: str, *, key: str | None, event: str | None, token: Token | None, timeout_ms: int | None
+    ) -> None:
+        super().__init__(name, key)
+        self.event = event
+        self.token = token
+        self.timeout_ms = timeout_ms
+
+
 class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One child of a fan-out."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobSummary
+    from orchestrator.operations import Token
 
 #: What a Durable Object's SQLite stores faithfully (platform.md §1.2). ``bool`` and integers beyond 2**53 are refused.
 SqlValue = str | int | float | bytes | None
@@ -242,6 +243,10 @@ class Platform(Protocol):
     @property
     def network(self) -> Network:
         """The other objects and the queues."""
+        ...
+
+    def make_token(self, job_id: str, key: str, expires_at_ms: int) -> Token:
+        """Make the token of a wait, signed with the deployment's secret."""
         ...
 
     def resources(self) -> Resources:

@@ -22,10 +22,11 @@ from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
 from orchestrator.model import StepRow
-from orchestrator.operations import AttemptOp, ChildrenOp, SleepOp
+from orchestrator.operations import AttemptOp, ChildrenOp, SleepOp, WaitOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
 from orchestrator.step_context import StepContext, enter_step
+from orchestrator.waits import arrived, end_wait
 
 #: Creating children fails only for reasons of the platform's; the parent waits them out.
 _FANOUT_RETRY = RetryPolicy(max_attempts=1_000, max_interval_ms=60_000)
@@ -81,7 +82,7 @@ class Slice:
         return self._units_left <= 0 or self._platform.clock.now_ms() - self._began_ms > SLICE_WALL_MS
 
     @property
-    def _stopped(self) -> bool:
+    def _cancelled(self) -> bool:
         return self._job.status is JobStatus.CANCELLING and self._job.phase == "main"
 
     async def run(self) -> None:
@@ -89,8 +90,9 @@ class Slice:
         driver = self._execution.driver
         try:
             driver.advance()
-            while driver.outcome is None and not self._stopped:
-                await self._start_what_can()
+            while driver.outcome is None and not self._cancelled:
+                if self._job.status is not JobStatus.PAUSED:
+                    await self._start_what_can()
                 if driver.outcome is not None or not self._tasks:
                     break
                 await self._collect()
@@ -126,6 +128,8 @@ class Slice:
         op = self._execution.driver.pending[key].op
         if isinstance(op, ChildrenOp):
             return self._fanout(key, op).can_move(row, now_ms)
+        if isinstance(op, WaitOp):
+            return arrived(op, self._journal) is not None or (row.due_at_ms is not None and row.due_at_ms <= now_ms)
         return row.due_at_ms is None or row.due_at_ms <= now_ms
 
     async def _start(self, key: str) -> bool:
@@ -136,6 +140,9 @@ class Slice:
         if isinstance(op, SleepOp):
             done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
             self.commit(Settled(done, Success()))
+            return True
+        if isinstance(op, WaitOp):
+            self.commit(end_wait(op, row, self._journal, now_ms))
             return True
         if self._job.crashes and not isinstance(op, ChildrenOp):
             if row.crashes >= MAX_STEP_CRASHES:
@@ -294,7 +301,7 @@ class Slice:
     def _fanout(self, key: str, op: ChildrenOp[object]) -> Fanout:
         found = self._fanouts.get(key)
         if found is None:
-            found = self._fanouts[key] = Fanout(self._job.job_id, key, op, self._journal, self._platform.network)
+            found = self._fanouts[key] = Fanout(self._job, key, op, self._journal, self._platform.network)
         return found
 
     def _retry(self) -> RetryPolicy:

@@ -85,7 +85,7 @@ class JobState:
         """
         if self._execution is None:
             definition = self._registry.get(job.workflow)
-            self._execution = Execution(job, definition, self.journal, self._platform.clock)
+            self._execution = Execution(job, definition, self.journal, self._platform.clock, self._platform.make_token)
             self.fanouts = {}
         return self._execution
 
@@ -131,6 +131,7 @@ class JobState:
         """Keep a job that its code no longer fits, for a fixed release to resume."""
         now_ms = self.now_ms()
         self.turn(job, JobStatus.PAUSED)
+        job.paused_at_ms = now_ms
         job.error = codec.encode(error_record(error))
         job.slice_open = False
         job.due_at_ms = None
@@ -138,6 +139,18 @@ class JobState:
         self.journal.add_outbox("catalog", b"", now_ms)
         self.journal.update_job(job)
         self.drop_execution()
+
+    def reopen(self, job: JobRow) -> None:
+        """Make an ended job run again; the caller stores it."""
+        self.drop_execution()
+        self.turn(job, JobStatus.RUNNING)
+        job.epoch += 1
+        job.generation += 1
+        job.phase = "main"
+        job.crashes = 0
+        job.started_at_ms = job.finished_at_ms = None
+        job.due_at_ms = self.now_ms()
+        job.result = job.error = None
 
     def count_rows(self, job: JobRow) -> None:
         """Add the rows written since the last count to the job's bill."""

@@ -9,7 +9,7 @@ from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorE
 from orchestrator.execution import Execution
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
 from orchestrator.limits import MAX_SLICE_CRASHES, REQUEUE_MAX_MS, REQUEUE_MS, SLICE_UNITS_MAX, WATCHDOG_MS
-from orchestrator.model import JobRow
+from orchestrator.model import JobOptions, JobRow
 from orchestrator.outbox import Outbox
 from orchestrator.ports import Platform, Resources
 from orchestrator.slice import Slice
@@ -17,6 +17,10 @@ from orchestrator.state import JobState
 from orchestrator.views import summary
 from orchestrator.wakeup import Wakeup
 from orchestrator.workflow import Registry, Workflow
+
+#: Keys of the due table that belong to the job and not to an operation.
+TTL = "job/ttl"
+DEADLINE = "job/deadline"
 
 
 class Ticker:
@@ -49,7 +53,9 @@ class Ticker:
         now_ms = self._state.now_ms()
         due = job.due_at_ms is not None and job.due_at_ms <= now_ms
         worked = True
-        if job.status in ACTIVE and self._work_is_due(job, now_ms):
+        if self._expired(job, now_ms):
+            self._state.end(job, JobStatus.EXPIRED)
+        elif job.status in ACTIVE and self._work_is_due(job, now_ms):
             await self._slice(job)
         elif job.status is JobStatus.WAITING and due:
             self._state.turn(job, JobStatus.RUNNING)
@@ -66,6 +72,16 @@ class Ticker:
             return True
         due = self._journal.next_work_ms()
         return due is not None and due <= now_ms
+
+    def _expired(self, job: JobRow, now_ms: int) -> bool:
+        if job.status not in {JobStatus.QUEUED, JobStatus.WAITING}:
+            return False
+        ends_ms = self._journal.due_ms(TTL)
+        return ends_ms is not None and ends_ms <= now_ms
+
+    def _overran(self, job: JobRow) -> bool:
+        ends_ms = self._journal.due_ms(DEADLINE)
+        return job.phase == "main" and ends_ms is not None and ends_ms <= self._state.now_ms()
 
     async def _enqueue_again(self, job: JobRow) -> None:
         """Nobody picked the job up: send its id again, less and less often (design.md §4.6)."""
@@ -101,6 +117,10 @@ class Ticker:
         if job.started_at_ms is None:
             job.started_at_ms = now_ms
             self._journal.add_event(now_ms, "job.started")
+            self._journal.set_due(TTL, None)
+            max_duration_ms = codec.decode_as(job.options, JobOptions).max_duration_ms
+            if max_duration_ms:
+                self._journal.set_due(DEADLINE, now_ms + max_duration_ms)
         if job.status is JobStatus.SUSPENDED:
             self._state.turn(job, JobStatus.RUNNING)
         job.slice_open = True
@@ -111,8 +131,14 @@ class Ticker:
         self._wakeup.watchdog(job.due_at_ms)
 
     async def _work(self, job: JobRow, resources: Resources) -> None:
-        if job.crashes > MAX_SLICE_CRASHES and not self._give_up(job):
-            return
+        if job.crashes > MAX_SLICE_CRASHES:
+            message = f"The last {job.crashes} slices died before anything was finished"
+            if not self._give_up(job, ErrorRecord(code="slice_crashed", message=message)):
+                return
+        elif self._overran(job) and job.status is not JobStatus.CANCELLING:
+            await self._cancel_children()
+            if not self._give_up(job, ErrorRecord(code="job_timeout", message="The job took longer than allowed")):
+                return
         execution = self._state.execution(job)
         while True:
             work = Slice(execution, self._journal, self._platform, resources, self._state.fanouts)
@@ -129,7 +155,7 @@ class Ticker:
         """Say in one group how the slice ended and when the next one is due."""
         more = work.has_work() or (job.status is JobStatus.CANCELLING and job.phase == "main")
         job.slice_open = False
-        job.due_at_ms = self._state.now_ms() if more else None
+        job.due_at_ms = self._state.now_ms() if more and job.status is not JobStatus.PAUSED else None
         if work.advanced:
             job.slice_units = min(SLICE_UNITS_MAX, job.slice_units * 2)
         if job.status in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
@@ -145,6 +171,8 @@ class Ticker:
     def _conclude(self, job: JobRow, execution: Execution) -> bool:
         """Act on the end of the workflow or a hook, or on a cancellation; tell whether a hook is to run now."""
         outcome = execution.driver.outcome
+        if job.status is JobStatus.PAUSED:
+            return False  # replay comes to the same end when the job is resumed
         if job.status is JobStatus.CANCELLING:
             if job.phase == "main" and execution.workflow.options.on_cancel is not None:
                 return self._begin_hook(job, execution, "on_cancel")
@@ -190,12 +218,10 @@ class Ticker:
             return error
         return None
 
-    def _give_up(self, job: JobRow) -> bool:
-        """Fail a job whose slices keep dying with no step to blame; tell whether its failure hook is to run."""
-        record = ErrorRecord(
-            code="slice_crashed", message=f"The last {job.crashes} slices died before anything was finished"
-        )
+    def _give_up(self, job: JobRow, record: ErrorRecord) -> bool:
+        """Fail a job for a reason that is not its workflow's; tell whether its failure hook is to run."""
         job.crashes = 0
+        self._state.drop_execution()
         if job.status is JobStatus.CANCELLING:
             self._state.end(job, JobStatus.CANCELLED)
             return False
@@ -203,6 +229,7 @@ class Ticker:
         if job.phase == "main" and _has_failure_hook(self._registry.get(job.workflow)):
             job.phase = "on_failure"
             self._journal.update_job(job)
+            self._journal.clear_due()
             return True
         self._state.end(job, JobStatus.FAILED)
         return False

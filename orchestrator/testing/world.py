@@ -24,8 +24,10 @@ from orchestrator.model import (
     JobSummary,
     JobView,
 )
+from orchestrator.operations import Token
 from orchestrator.ports import Database
 from orchestrator.testing.sql import MemorySql
+from orchestrator.tokens import TokenSigner
 from orchestrator.views import job_view
 from orchestrator.workflow import Registry, Workflow
 
@@ -107,6 +109,10 @@ class WorldObject:
     def network(self) -> WorldNetwork:
         """The other objects; sending waits for durable writes, as the output gate does."""
         return WorldNetwork(self.world, self)
+
+    def make_token(self, job_id: str, key: str, expires_at_ms: int) -> Token:
+        """Make a token signed with the world's secret."""
+        return self.world.signer.make(job_id, key, expires_at_ms)
 
     def resources(self) -> WorldResources:
         """Open what a slice needs."""
@@ -234,6 +240,7 @@ class World:
         self.always_replay = always_replay
         self.clock = VirtualClock()
         self.entropy = SeededEntropy(seed)
+        self.signer = TokenSigner(b"the world's secret")
         self.objects: dict[str, WorldObject] = {}
         self.queued: list[str] = []
         self.catalog: dict[str, JobSummary] = {}

@@ -1,0 +1,282 @@
+"""Events, tokens, pause, retry, deadlines: waits survive crashes, and repeats change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import JobContext, NonRetryableError, StepFailedError, WorkflowOptions, current_step, workflow
+from orchestrator.errors import (
+    ConflictError,
+    InvalidRequestError,
+    TokenExpiredError,
+    UnauthorizedError,
+    UnknownTokenError,
+)
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import JobOptions, RetryJob
+from orchestrator.operations import Token
+from orchestrator.testing import World
+from orchestrator.tokens import TokenSigner, parse
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Log:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.broken = True
+
+
+def log() -> Log:
+    found = current_step().services
+    assert isinstance(found, Log)
+    return found
+
+
+async def note(text: str) -> str:
+    log().calls.append(text)
+    return text
+
+
+async def hand_over(token: Token) -> None:
+    log().calls.append(f"{token.id} {token.access_token}")
+
+
+async def breakable() -> str:
+    log().calls.append("breakable")
+    if log().broken:
+        raise NonRetryableError("broken for now", code="broken_for_now")
+    return "mended"
+
+
+@workflow("approval")
+async def approval(job: JobContext, payload: Nothing) -> object:
+    await job.step("ask", note, "asked")
+    first = await job.wait_for_event("answer", timeout_ms=86_400_000)
+    second = await job.wait_for_event("answer", timeout_ms=86_400_000)
+    return [first, second]
+
+
+@workflow("impatient")
+async def impatient(job: JobContext, payload: Nothing) -> str:
+    try:
+        await job.wait_for_event("never", timeout_ms=60_000)
+    except StepFailedError as error:
+        return f"{error.record.code}: {error.record.message}"
+    return "came"
+
+
+@workflow("outside")
+async def outside(job: JobContext, payload: Nothing) -> object:
+    token = await job.create_token(timeout_ms=7_200_000)
+    await job.step("hand over", hand_over, token)
+    return await job.wait_for_token(token)
+
+
+async def clean_up(job: JobContext, payload: BaseModel, error: str) -> None:
+    await job.step("clean up", note, f"cleaned up after: {error}")
+
+
+@workflow("mendable", options=WorkflowOptions(on_failure=clean_up, on_cancel=clean_up))
+async def mendable(job: JobContext, payload: Nothing) -> str:
+    await job.step("first", note, "first")
+    result = await job.step("fragile", breakable)
+    await job.sleep(60_000)
+    return result
+
+
+ALL = [approval, impatient, outside, mendable]
+
+
+def world_with(services: Log, *, always_replay: bool = False) -> World:
+    return World(*ALL, services=services, always_replay=always_replay)
+
+
+def settle(world: World, *, for_ms: int = 30_000) -> None:
+    asyncio.run(world.run(until_ms=world.clock.now_ms() + for_ms))
+
+
+@pytest.mark.parametrize("always_replay", [False, True])
+def test_events_before_and_after_the_wait_arrive_in_order_and_once(always_replay: bool) -> None:
+    world = world_with(Log(), always_replay=always_replay)
+    job_id = world.start("approval", {})
+    world.call(job_id, lambda engine: engine.deliver_event("answer", "e1", {"yes": 1}))
+    settle(world)
+    assert world.view(job_id).status is JobStatus.SUSPENDED
+    assert [wait.kind for wait in world.view(job_id).waits] == ["wait"]
+    for _ in range(3):
+        world.call(job_id, lambda engine: engine.deliver_event("answer", "e1", {"yes": 1}))
+    settle(world)
+    assert world.view(job_id).status is JobStatus.SUSPENDED
+    world.call(job_id, lambda engine: engine.deliver_event("answer", "e2", {"yes": 2}))
+    asyncio.run(world.run())
+    assert world.view(job_id).result == [{"yes": 1}, {"yes": 2}]
+
+
+def test_waiting_costs_no_alarm_until_the_timeout() -> None:
+    world = world_with(Log())
+    job_id = world.start("approval", {})
+    settle(world)
+    ticks = world.ticks
+    settle(world, for_ms=86_000_000)
+    assert world.ticks == ticks
+
+
+def test_a_wait_that_times_out_says_when() -> None:
+    world = world_with(Log())
+    job_id = world.start("impatient", {})
+    asyncio.run(world.run())
+    result = world.view(job_id).result
+    assert isinstance(result, str)
+    assert result.startswith("wait_timeout: Waitpoint timed out at 20")
+    assert result.endswith("Z")
+
+
+def test_events_for_an_ended_job_are_refused() -> None:
+    world = world_with(Log())
+    job_id = world.start("impatient", {})
+    asyncio.run(world.run())
+    with pytest.raises(ConflictError) as caught:
+        world.call(job_id, lambda engine: engine.deliver_event("never", None, None))
+    assert caught.value.error_code == "job_ended"
+
+
+def test_a_token_is_completed_once_by_its_own_bearer() -> None:
+    services = Log()
+    world = world_with(services)
+    job_id = world.start("outside", {})
+    settle(world)
+    token_id, access = services.calls[0].split(" ")
+    address = world.signer.check(token_id, access)
+    assert (address.job_id, address.key) == (job_id, "token")
+    with pytest.raises(UnauthorizedError):
+        world.signer.check(token_id, access[:-1] + ("0" if access[-1] != "0" else "1"))
+    with pytest.raises(UnauthorizedError):
+        TokenSigner(b"another deployment").check(token_id, access)
+    with pytest.raises(UnknownTokenError):
+        parse("waitpoint_nonsense")
+    with pytest.raises(UnknownTokenError):
+        world.call(job_id, lambda engine: engine.complete_token("hand over", None))
+    world.call(address.job_id, lambda engine: engine.complete_token(address.key, {"status": 200}))
+    world.call(address.job_id, lambda engine: engine.complete_token(address.key, {"status": 500}))
+    asyncio.run(world.run())
+    assert world.view(job_id).result == {"status": 200}
+    world.call(address.job_id, lambda engine: engine.complete_token(address.key, {"status": 500}))
+
+
+def test_an_expired_token_is_refused_and_fails_its_wait() -> None:
+    world = world_with(Log())
+    job_id = world.start("outside", {})
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.FAILED
+    with pytest.raises(TokenExpiredError):
+        world.call(job_id, lambda engine: engine.complete_token("token", None))
+
+
+def test_a_token_survives_a_crash_before_every_write() -> None:
+    for write in range(1, 60):
+        services = Log()
+        world = world_with(services)
+        world.crash_at(write)
+        job_id = world.start("outside", {})
+        settle(world)
+        tokens = {call.split(" ")[0] for call in services.calls}
+        assert len(tokens) == 1
+        world.call(job_id, lambda engine: engine.complete_token("token", "done"))
+        asyncio.run(world.run())
+        assert world.view(job_id).result == "done", f"crashed before write {write}"
+
+
+def test_paused_time_does_not_count() -> None:
+    world = world_with(Log())
+    job_id = world.start("impatient", {})
+    settle(world)
+    world.call(job_id, lambda engine: engine.pause())
+    settle(world, for_ms=3_600_000)
+    assert world.view(job_id).status is JobStatus.PAUSED
+    world.call(job_id, lambda engine: engine.resume())
+    settle(world, for_ms=20_000)
+    assert world.view(job_id).status is JobStatus.SUSPENDED
+    settle(world, for_ms=20_000)
+    assert world.view(job_id).status is JobStatus.COMPLETED
+
+
+def test_a_failed_job_is_retried_from_its_failed_step() -> None:
+    services = Log()
+    world = world_with(services)
+    job_id = world.start("mendable", {})
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.FAILED
+    assert services.calls == ["first", "breakable", "cleaned up after: broken for now"]
+    services.broken = False
+    world.call(job_id, lambda engine: engine.retry(RetryJob()))
+    asyncio.run(world.run())
+    assert (world.view(job_id).status, world.view(job_id).result) == (JobStatus.COMPLETED, "mended")
+    assert services.calls[3:] == ["breakable"]
+    with pytest.raises(ConflictError):
+        world.call(job_id, lambda engine: engine.retry(RetryJob()))
+
+
+def test_a_failed_job_is_retried_from_scratch_or_a_named_step() -> None:
+    for request, expected in (
+        (RetryJob(scratch=True), ["first", "breakable"]),
+        (RetryJob(from_step="first"), ["first", "breakable"]),
+    ):
+        services = Log()
+        world = world_with(services)
+        job_id = world.start("mendable", {})
+        asyncio.run(world.run())
+        with pytest.raises(InvalidRequestError):
+            world.call(job_id, lambda engine: engine.retry(RetryJob(from_step="no such step")))
+        services.broken = False
+        world.call(job_id, lambda engine, request=request: engine.retry(request))  # type: ignore[misc]
+        asyncio.run(world.run())
+        assert world.view(job_id).status is JobStatus.COMPLETED
+        assert services.calls[3:] == expected
+
+
+def test_cancelling_runs_the_hook_and_ends() -> None:
+    services = Log()
+    services.broken = False
+    world = world_with(services)
+    job_id = world.start("mendable", {})
+    settle(world)
+    assert world.view(job_id).status is JobStatus.SUSPENDED
+    world.call(job_id, lambda engine: engine.cancel("no longer wanted"))
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.CANCELLED
+    assert services.calls[-1] == "cleaned up after: no longer wanted"
+
+
+def test_a_job_that_did_not_start_in_time_expires() -> None:
+    world = world_with(Log())
+    job_id = world.start("impatient", {}, JobOptions(mode="queue", ttl_ms=5_000))
+    asyncio.run(world.run(until_ms=world.clock.now_ms() + 4_000))
+    assert world.view(job_id).status is JobStatus.QUEUED
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.EXPIRED
+
+
+def test_a_job_that_takes_too_long_fails_with_that_cause() -> None:
+    world = world_with(Log())
+    job_id = world.start("approval", {}, JobOptions(mode="direct", max_duration_ms=600_000))
+    asyncio.run(world.run())
+    view = world.view(job_id)
+    assert view.status is JobStatus.FAILED
+    assert view.error is not None
+    assert view.error.code == "job_timeout"
+
+
+def test_a_delayed_job_starts_when_it_is_due() -> None:
+    world = world_with(Log())
+    began_ms = world.clock.now_ms()
+    job_id = world.start("impatient", {}, JobOptions(mode="direct", delay_ms=3_600_000))
+    asyncio.run(world.run())
+    started_ms = world.view(job_id).started_at_ms
+    assert started_ms is not None
+    assert 3_600_000 <= started_ms - began_ms < 3_601_000
