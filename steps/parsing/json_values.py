@@ -94,6 +94,8 @@ class JsonParser:
         if not state.frames:
             if state.after_member and not state.lines:
                 raise FormatError("invalid_json", "The JSON document goes on after its outermost value", start)
+            if character == "[" and not state.lines:
+                return self._take_outermost_array(text, start, final, packer)
             return self._take_value(text, start, final, "", packer)
         frame = state.frames[-1]
         if character == _CLOSERS[frame.kind] and not state.after_comma:
@@ -109,6 +111,16 @@ class JsonParser:
             path = f"{frame.path}[{frame.count}]" if frame.path else ""
             return self._take_value(text, start, final, path, packer)
         return self._take_member(text, start, final, frame, packer)
+
+    def _take_outermost_array(self, text: str, start: int, final: bool, packer: Packer) -> int:
+        """Open an array of records, whatever its size, so that each becomes a paragraph."""
+        first = _skip_blanks(text, start + 1)
+        if first >= len(text) and not final:
+            return -1
+        if text[first : first + 1] not in ("[", "{"):
+            return self._take_value(text, start, final, "", packer)
+        self._open("[", start, "")
+        return start + 1
 
     def _take_member(self, text: str, start: int, final: bool, frame: Frame, packer: Packer) -> int:
         """Take ``"key": value``."""

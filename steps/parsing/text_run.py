@@ -18,7 +18,7 @@ from steps.parsing.tabular import CsvParser, CsvState, sniff_delimiter
 from steps.parsing.window import Window
 
 #: A read that finds little text still ends: after this many characters, or four times what the chunks asked for hold.
-_WORK_CHARS_MIN = 1024 * 1024
+_WORK_CHARS_MIN = 256 * 1024
 
 
 class Parser(Protocol):

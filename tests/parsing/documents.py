@@ -29,20 +29,62 @@ plain_documents = st.builds(_join, st.lists(_plain_line, min_size=1, max_size=30
 _markdown_line = st.one_of(
     _lines,
     _long,
-    st.sampled_from(["", "", "---", "===", "```", "~~~~", "```python", "# One", "## Two ##", "### Three", "#no", "> quote"]),
+    st.sampled_from(
+        ["", "", "---", "===", "```", "~~~~", "```python", "# One", "## Two ##", "### Three", "#no", "> quote"]
+    ),
     st.builds(lambda level, title: "#" * level + " " + title, st.integers(1, 7), _lines),
     st.sampled_from(["- item", "1. item", "| a | b |", "title: x", "    code", "..."]),
 )
 markdown_documents = st.builds(_join, st.lists(_markdown_line, min_size=1, max_size=40), _newlines, _encodings)
 
 _tags = st.sampled_from(
-    "p /p div /div h1 /h1 h2 /h2 h3 br br/ ul li /li /ul pre /pre table tr td /td script /script style /style b /b "
-    "svg /svg title /title !--x-- !doctype a\thref='x>y' img\tsrc=\"data:,1\" /script\t template /template".split(" ")
+    [
+        "p",
+        "/p",
+        "div",
+        "/div",
+        "h1",
+        "/h1",
+        "h2",
+        "/h2",
+        "h3",
+        "br",
+        "br/",
+        "ul",
+        "li",
+        "/li",
+        "/ul",
+        "pre",
+        "/pre",
+        "table",
+        "tr",
+        "td",
+        "/td",
+        "script",
+        "/script",
+        "style",
+        "/style",
+        "b",
+        "/b",
+        "svg",
+        "/svg",
+        "title",
+        "/title",
+        "!--x--",
+        "!doctype",
+        "a\thref='x>y'",
+        'img\tsrc="data:,1"',
+        "/script\t",
+        "template",
+        "/template",
+    ]
 )
 _html_piece = st.one_of(
     _tags.map(lambda tag: f"<{tag}>"),
     _lines,
-    st.sampled_from([" ", "\n", "\n\n  ", "&amp;", "&#228;", "&lt", "&", "<", "a < b", "<!--", "-->", "]]>", "<![CDATA[", "</"]),
+    st.sampled_from(
+        [" ", "\n", "\n\n  ", "&amp;", "&#228;", "&lt", "&", "<", "a < b", "<!--", "-->", "]]>", "<![CDATA[", "</"]
+    ),
     _long,
     _counts.map(lambda count: f"<img src='{'y' * count}'>"),
 )
@@ -69,7 +111,9 @@ csv_documents = st.builds(
     _encodings,
 )
 
-_scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), _lines, st.text(max_size=5), _long)
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), _lines, st.text(max_size=5), _long
+)
 _json_values = st.recursive(
     _scalars,
     lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(_words, inner, max_size=5)),
@@ -79,7 +123,9 @@ _json_values = st.recursive(
 
 def _json(value: object, copies: int, indent: int | None, ascii_only: bool, encoding: str) -> bytes:
     # Copies make containers larger than what is parsed as a whole (65,536 characters).
-    document: object = ["text", [value] * copies, {"nested": [value] * copies}, value] if copies else {"only": value, "k": 1}
+    document: object = (
+        ["text", [value] * copies, {"nested": [value] * copies}, value] if copies else {"only": value, "k": 1}
+    )
     return json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode(encoding)
 
 
@@ -87,7 +133,9 @@ json_documents = st.builds(
     _json, _json_values, st.sampled_from([0, 1, 3, 40]), st.sampled_from([None, 2]), st.booleans(), _encodings
 )
 jsonl_documents = st.builds(
-    lambda values, newline, encoding: "".join(json.dumps(value) + newline for value in ["first", *values]).encode(encoding),
+    lambda values, newline, encoding: "".join(json.dumps(value) + newline for value in ["first", *values]).encode(
+        encoding
+    ),
     st.lists(_json_values, max_size=10),
     st.sampled_from(["\n", "\r\n", "\n\n"]),
     _encodings,

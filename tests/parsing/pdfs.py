@@ -76,7 +76,9 @@ def make_pdf(
 def _image(size: int) -> StreamObject:
     image = EncodedStreamObject()
     image._data = b"\xff\xd8" + b"\x5a" * (size - 2)
-    image.update(_names({"/Type": "/XObject", "/Subtype": "/Image", "/Filter": "/DCTDecode", "/ColorSpace": "/DeviceGray"}))
+    image.update(
+        _names({"/Type": "/XObject", "/Subtype": "/Image", "/Filter": "/DCTDecode", "/ColorSpace": "/DeviceGray"})
+    )
     for name in ("/Width", "/Height", "/BitsPerComponent"):
         image[NameObject(name)] = NumberObject(8)
     return image

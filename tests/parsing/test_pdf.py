@@ -19,7 +19,9 @@ from steps.parsing.pdf_file import BlockFile, MissingBlockError
 from tests.parsing.pdfs import make_pdf, make_pdf_with_object_streams
 from tests.parsing.support import MemoryReader, drive, error_of, read_all, read_pages, source_of
 
-_PAGES = [f"Page {n}\n" + "\n".join(f"Line {n}.{k} says something (in brackets)." for k in range(20)) for n in range(1, 24)]
+_PAGES = [
+    f"Page {n}\n" + "\n".join(f"Line {n}.{k} says something (in brackets)." for k in range(20)) for n in range(1, 24)
+]
 
 
 def _read(data: bytes | MemoryReader, **options: int) -> list[Chunk]:
@@ -48,11 +50,15 @@ def test_chunks_do_not_cross_pages() -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     slicing=st.lists(
-        st.tuples(st.sampled_from([1, 2, 5, 100]), st.sampled_from([500, 3000, 200_000]), st.booleans()), min_size=1, max_size=5
+        st.tuples(st.sampled_from([1, 2, 5, 100]), st.sampled_from([500, 3000, 200_000]), st.booleans()),
+        min_size=1,
+        max_size=5,
     ),
     pages_per_node=st.sampled_from([0, 4]),
 )
-def test_chunks_are_the_same_however_the_pdf_is_sliced(slicing: list[tuple[int, int, bool]], pages_per_node: int) -> None:
+def test_chunks_are_the_same_however_the_pdf_is_sliced(
+    slicing: list[tuple[int, int, bool]], pages_per_node: int
+) -> None:
     data = make_pdf(_PAGES[:9], pages_per_node=pages_per_node)
     expected = _read(data, chunk_size=200)
     chunks: list[Chunk] = []
@@ -114,9 +120,11 @@ def test_a_page_that_needs_more_than_the_cache_may_hold_is_an_error() -> None:
     with pytest.raises(DocumentError) as whole:
         _read_range(file, 0, 1_000_000)
     assert whole.value.error_code == "document_too_complex"
-    with pytest.raises(DocumentError):
-        for start in range(0, 300_000, 10_000):
-            _read_range(file, start, 10_000)
+    file.release()
+    for start in range(0, 200_000, 10_000):
+        _read_range(file, start, 10_000)
+    with pytest.raises(DocumentError, match="a single page needs more than"):
+        _read_range(file, 200_000, 10_000)
 
 
 def _read_range(file: BlockFile, start: int, length: int) -> bytes:
@@ -192,10 +200,19 @@ def test_damage_never_hangs_and_never_escapes_as_another_error(seed: int) -> Non
     data = bytearray(make_pdf(_PAGES[:3]))
     for _ in range(rng.randrange(1, 30)):
         data[rng.randrange(len(data))] = rng.randrange(256)
+    code = None
     try:
         read_pages(source_of(bytes(data), "a.pdf"), 5)
     except DocumentError as error:
-        assert error.error_code in {"invalid_pdf", "truncated_pdf", "document_too_complex", "empty_document", "encrypted_pdf"}
+        code = error.error_code
+    assert code in {
+        None,
+        "invalid_pdf",
+        "truncated_pdf",
+        "document_too_complex",
+        "empty_document",
+        "encrypted_pdf",
+    }
 
 
 def test_a_damaged_cross_reference_table_is_repaired() -> None:
