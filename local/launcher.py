@@ -198,6 +198,7 @@ def _settings(options: Options, port: int, info: state.DevInfo) -> dict[str, obj
     texts = {"API_KEY": info.api_key}
     if info.embeddings_url is not None:
         texts["EMBEDDINGS_URL"] = info.embeddings_url
+        texts["VECTOR_STORE_DEFAULT"] = "pgvector"
     return {
         "port": port,
         "state": str(options.state),
