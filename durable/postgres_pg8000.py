@@ -21,7 +21,7 @@ from durable.sql_session import SessionDatabase
 from orchestrator.ports import Record
 from steps.platform.errors import DatabaseError, DatabaseRefusedError, DatabaseUnavailableError, database_error
 
-#: The server is on the same machine. workerd does not report a refused connection: the wait just ends here (measured).
+#: The server is on the same machine. In the local Worker a refused connection shows only as this timeout (measured).
 CONNECT_TIMEOUT_MS = 5_000
 #: One read; the event loop of Pyodide copies each, so it is as large as a TCP receive buffer gets.
 READ_BYTES = 262_144

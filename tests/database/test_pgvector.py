@@ -1,37 +1,14 @@
-"""The store in Postgres does what every vector store must."""
+"""What is particular to the vector store in Postgres; what every store must do is in ``tests/vectors``."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from orchestrator.ports import Database
 from steps.platform.errors import DatabaseRefusedError
 from steps.vectors import VectorRow
-from steps.vectors.config import namespace_name
 from steps.vectors.pgvector import PgVectorStore
 from tests.database.support import Adapter, value
-from tests.vectors.conformance import StoreFor, Stores, VectorStoreConformance
-
-
-@pytest.fixture
-def stores(adapter: Adapter) -> Stores:
-    @asynccontextmanager
-    async def opened() -> AsyncGenerator[StoreFor]:
-        database = adapter.open()
-        await database.execute("truncate wf.vector")
-        try:
-            yield lambda namespace, tenant: PgVectorStore(database, namespace_name(namespace, tenant))
-        finally:
-            await database.close()
-
-    return opened
-
-
-class TestPgVector(VectorStoreConformance):
-    pass
 
 
 def test_a_batch_is_one_statement_and_repeating_it_changes_nothing(adapter: Adapter) -> None:
