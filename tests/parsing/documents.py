@@ -15,7 +15,17 @@ _newlines = st.sampled_from(["\n", "\r\n", "\r"])
 _encodings = st.sampled_from(["utf-8", "utf-8-sig", "utf-16"])
 #: Long runs reach the bounds where lines are taken in fragments (4,096 characters) and HTML is fed in pieces.
 _counts = st.integers(1, 6000)
-_long = st.builds(lambda piece, count: piece * count, st.sampled_from(["abc ", "x", "Long one. ", "長"]), _counts)
+
+
+def _repeat(piece: str, count: int) -> str:
+    return piece * count
+
+
+def _heading(level: int, title: str) -> str:
+    return "#" * level + " " + title
+
+
+_long = st.builds(_repeat, st.sampled_from(["abc ", "x", "Long one. ", "長"]), _counts)
 
 
 def _join(parts: list[str], newline: str, encoding: str) -> bytes:
@@ -32,55 +42,26 @@ _markdown_line = st.one_of(
     st.sampled_from(
         ["", "", "---", "===", "```", "~~~~", "```python", "# One", "## Two ##", "### Three", "#no", "> quote"]
     ),
-    st.builds(lambda level, title: "#" * level + " " + title, st.integers(1, 7), _lines),
+    st.builds(_heading, st.integers(1, 7), _lines),
     st.sampled_from(["- item", "1. item", "| a | b |", "title: x", "    code", "..."]),
 )
 markdown_documents = st.builds(_join, st.lists(_markdown_line, min_size=1, max_size=40), _newlines, _encodings)
 
-_tags = st.sampled_from(
-    [
-        "p",
-        "/p",
-        "div",
-        "/div",
-        "h1",
-        "/h1",
-        "h2",
-        "/h2",
-        "h3",
-        "br",
-        "br/",
-        "ul",
-        "li",
-        "/li",
-        "/ul",
-        "pre",
-        "/pre",
-        "table",
-        "tr",
-        "td",
-        "/td",
-        "script",
-        "/script",
-        "style",
-        "/style",
-        "b",
-        "/b",
-        "svg",
-        "/svg",
-        "title",
-        "/title",
-        "!--x--",
-        "!doctype",
-        "a\thref='x>y'",
-        'img\tsrc="data:,1"',
-        "/script\t",
-        "template",
-        "/template",
-    ]
-)
+# fmt: off
+_TAGS = [
+    "p", "/p", "div", "/div", "h1", "/h1", "h2", "/h2", "h3", "br", "br/", "ul", "li", "/li", "/ul", "pre", "/pre",
+    "table", "tr", "td", "/td", "script", "/script", "style", "/style", "b", "/b", "svg", "/svg", "title", "/title",
+    "!--x--", "!doctype", "a\thref='x>y'", 'img\tsrc="data:,1"', "/script\t", "template", "/template",
+]
+# fmt: on
+
+
+def _html(parts: list[str], encoding: str) -> bytes:
+    return ("visible" + "".join(parts)).encode(encoding)
+
+
 _html_piece = st.one_of(
-    _tags.map(lambda tag: f"<{tag}>"),
+    st.sampled_from(_TAGS).map(lambda tag: f"<{tag}>"),
     _lines,
     st.sampled_from(
         [" ", "\n", "\n\n  ", "&amp;", "&#228;", "&lt", "&", "<", "a < b", "<!--", "-->", "]]>", "<![CDATA[", "</"]
@@ -89,7 +70,7 @@ _html_piece = st.one_of(
     _counts.map(lambda count: f"<img src='{'y' * count}'>"),
 )
 html_documents = st.builds(
-    lambda parts, encoding: ("visible" + "".join(parts)).encode(encoding),
+    _html,
     st.lists(_html_piece, min_size=1, max_size=60),
     _encodings,
 )
@@ -132,10 +113,14 @@ def _json(value: object, copies: int, indent: int | None, ascii_only: bool, enco
 json_documents = st.builds(
     _json, _json_values, st.sampled_from([0, 1, 3, 40]), st.sampled_from([None, 2]), st.booleans(), _encodings
 )
+
+
+def _jsonl(values: list[object], newline: str, encoding: str) -> bytes:
+    return "".join(json.dumps(value) + newline for value in ["first", *values]).encode(encoding)
+
+
 jsonl_documents = st.builds(
-    lambda values, newline, encoding: "".join(json.dumps(value) + newline for value in ["first", *values]).encode(
-        encoding
-    ),
+    _jsonl,
     st.lists(_json_values, max_size=10),
     st.sampled_from(["\n", "\r\n", "\n\n"]),
     _encodings,

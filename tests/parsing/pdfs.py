@@ -1,5 +1,8 @@
 """Real PDFs, written with the PDF library's own writer or by hand."""
 
+# The writer has no public way to add an object.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import io

@@ -24,8 +24,9 @@ _PAGES = [
 ]
 
 
-def _read(data: bytes | MemoryReader, **options: int) -> list[Chunk]:
-    return [chunk for page in read_pages(source_of(data, "a.pdf", **options)) for chunk in page.items]
+def _read(data: bytes | MemoryReader, *, chunk_size: int = 2048, range_bytes: int = 262_144) -> list[Chunk]:
+    source = source_of(data, "a.pdf", chunk_size=chunk_size, range_bytes=range_bytes)
+    return [chunk for page in read_pages(source) for chunk in page.items]
 
 
 def test_a_page_becomes_chunks_with_its_number() -> None:

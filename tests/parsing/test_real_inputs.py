@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sysconfig
+from email import message_from_string
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -50,10 +51,11 @@ def test_a_large_concatenation_is_the_same_after_crashes() -> None:
 def test_descriptions_of_installed_packages_have_headings() -> None:
     read = 0
     for distribution in distributions():
-        metadata = distribution.metadata
-        text = str(metadata.get_payload() or metadata.get("Description") or "")
-        if metadata.get("Description-Content-Type", "").startswith("text/markdown") and "\n# " in text:
-            chunks = read_all(text.encode(), "README.md")
+        # A METADATA file is a mail message whose body is the README.
+        message = message_from_string(distribution.read_text("METADATA") or "")
+        text = message.get_payload()
+        if "text/markdown" in message.get("Description-Content-Type", "") and isinstance(text, str) and "\n# " in text:
+            chunks = read_all(text.encode("utf-8", "replace"), "README.md")
             assert any(chunk.heading for chunk in chunks)
             read += 1
     assert read > 0

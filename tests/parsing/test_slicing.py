@@ -102,4 +102,9 @@ def test_no_text_is_lost(name: str, data: st.DataObject) -> None:
         assert "is empty" in failure
         return
     text = document.decode("utf-16" if document[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    assert " ".join(chunk.text for chunk in chunks).split() == text.split()
+    assert _words(" ".join(chunk.text for chunk in chunks)) == _words(text)
+
+
+def _words(text: str) -> list[str]:
+    # The lines below Markdown headings are markup.
+    return [word for word in text.split() if set(word) not in ({"-"}, {"="})]
