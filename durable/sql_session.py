@@ -113,11 +113,14 @@ class SessionDatabase:
         return await self._run(lambda driver: driver.execute(query, args))
 
     async def close(self) -> None:
-        """Close the connection, if one was opened. An exchange under way fails; the next use opens another."""
+        """Close the connection, if one was opened. Whatever is under way fails; the next use opens another."""
         driver, self._driver = self._driver, None
+        busy = self._turn.locked()
+        # Somebody who never ends, such as a step that ignores its cancellation, must not hold up the next use.
+        self._turn, self._gate = asyncio.Lock(), asyncio.Lock()
         if driver is None:
             return
-        if self._turn.locked():
+        if busy:
             driver.abandon()
         else:
             await driver.close()
@@ -135,7 +138,7 @@ class SessionDatabase:
             async with self._savepoint(enclosing) as connection:
                 yield connection
             return
-        async with self._gate:
+        async with self._alone():
             transaction = _Transaction(self)
             token = _current.set(transaction)
             try:
@@ -194,13 +197,29 @@ class SessionDatabase:
         enclosing = self._enclosing()
         if enclosing is not None:
             return await _in_transaction(enclosing, operation)
-        async with self._gate, self._turn:
+        async with self._alone(), self._turn:
             return await self._exchange(await self._connected(), operation)
 
+    @asynccontextmanager
+    async def _alone(self) -> AsyncGenerator[None]:
+        """Hold the gate; a gate that was replaced while waiting for it does not count."""
+        while True:
+            gate = self._gate
+            async with gate:
+                if gate is self._gate:
+                    yield
+                    return
+
     async def _connected(self) -> Driver:
-        if self._driver is None:
-            self._driver = await self._connect()
-        return self._driver
+        if self._driver is not None:
+            return self._driver
+        turn = self._turn
+        driver = await self._connect()
+        if turn is not self._turn:
+            driver.abandon()
+            raise DatabaseUnavailableError("The database was closed while it was being opened.")
+        self._driver = driver
+        return driver
 
     async def exchange_in(
         self, transaction: _Transaction, operation: Callable[[Driver], Awaitable[_Result]]

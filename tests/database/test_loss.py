@@ -96,6 +96,53 @@ def test_closing_during_a_statement_fails_the_statement(adapter: Adapter) -> Non
     adapter.run(body)
 
 
+def test_closing_frees_the_database_from_a_transaction_that_never_ends(adapter: Adapter) -> None:
+    async def body(database: Database) -> None:
+        await database.execute("create table t (n int)")
+        inside, leave = asyncio.Event(), asyncio.Event()
+
+        async def stuck() -> None:
+            async with database.transaction() as connection:
+                await connection.execute("insert into t values (1)")
+                inside.set()
+                await leave.wait()
+
+        zombie = asyncio.create_task(stuck())
+        await inside.wait()
+        queued = asyncio.create_task(database.execute("insert into t values (2)"))
+        await asyncio.sleep(0)
+        await database.close()
+        async with database.transaction() as connection:
+            await connection.execute("insert into t values (3)")
+            leave.set()
+            with pytest.raises(DatabaseUnavailableError):
+                await zombie
+            assert await value(connection, "select array_agg(n) from t") == [3]
+        await queued
+        assert await value(database, "select array_agg(n order by n) from t") == [2, 3]
+
+    adapter.run(body)
+
+
+def test_closing_while_connecting_leaves_no_connection(adapter: Adapter) -> None:
+    async def body(database: Database) -> None:
+        observer = adapter.open()
+        before = await value(observer, "select count(*) from pg_stat_activity")
+        other = adapter.open()
+        task = asyncio.create_task(other.fetch("select 1"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await other.close()
+        with pytest.raises(DatabaseUnavailableError):
+            await task
+        while await value(observer, "select count(*) from pg_stat_activity") != before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await observer.close()
+        del database
+
+    adapter.run(body)
+
+
 def test_closing_twice_and_without_use_is_fine(adapter: Adapter) -> None:
     async def body(database: Database) -> None:
         await database.close()
