@@ -6,7 +6,7 @@ The SDK's own wrappers convert each value recursively and cache attributes (plat
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import js
@@ -63,6 +63,14 @@ class Env:
         options = {"delaySeconds": delay_s} if delay_s else {}
         try:
             await getattr(self._env, binding).send(_object(body), _object(options))
+        except JsException as error:
+            raise ObjectCallError(error) from None
+
+    async def send_batch(self, binding: str, bodies: Sequence[Mapping[str, str]]) -> None:
+        """Send JSON messages to a queue: at most 100 (platform.md §2.1)."""
+        messages = to_js([{"body": body} for body in bodies], dict_converter=js.Object.fromEntries)
+        try:
+            await getattr(self._env, binding).sendBatch(messages)
         except JsException as error:
             raise ObjectCallError(error) from None
 
