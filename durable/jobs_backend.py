@@ -22,7 +22,7 @@ from durable.catalog_model import (
 from durable.object_network import CATALOG, CATALOG_NAME, JOBS
 from durable.object_platform import write_log
 from durable.queues import binding_of
-from orchestrator.errors import OrchestratorError, RetryableError
+from orchestrator.errors import InvalidPayloadError, OrchestratorError, RetryableError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import Created, CreateJob, DeadLetter, Event, JobSummary, JobView, StepView
 
@@ -32,6 +32,8 @@ T = TypeVar("T")
 #: objects may be repeated (platform.md §10 rule 39).
 _TRIES = 4
 _FIRST_WAIT_S = 0.05
+#: Messages per send (platform.md §2.1).
+_MESSAGES = 100
 
 
 class ObjectJobs:
@@ -46,14 +48,19 @@ class ObjectJobs:
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._job(request.job_id, "create", Created, _text(request))
+        try:
+            text = _text(request)
+        except OverflowError:
+            raise InvalidPayloadError("An integer of the payload is beyond 64 bits; send it as text") from None
+        return await self._job(request.job_id, "create", Created, text)
 
     async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
         binding = binding_of(queue)
         try:
-            for job_id in job_ids:
-                await self._env.send(binding, {"id": job_id})
+            for start in range(0, len(job_ids), _MESSAGES):
+                bodies = [{"id": job_id} for job_id in job_ids[start : start + _MESSAGES]]
+                await self._env.send_batch(binding, bodies)
         except ObjectCallError as error:
             raise RetryableError(f"The queue {queue} took no message: {error}", code="queue_unavailable") from None
 

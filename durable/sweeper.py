@@ -1,4 +1,4 @@
-"""The sweeper: every minute it looks after jobs that are late, so that a lost alarm is healed (design.md §4.4 rule 7)."""
+"""The sweeper: every minute it looks after late jobs, so that a lost alarm is healed (design.md §4.4 rule 7)."""
 
 from __future__ import annotations
 

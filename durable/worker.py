@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from workers import WorkerEntrypoint, asgi
@@ -32,7 +33,15 @@ class Default(WorkerEntrypoint):
         """Answer an HTTP request."""
         env = bridge.Env(self.env)
         jobs = ObjectJobs(env)
-        host = Host(jobs, registry(), WorkerClock(), WorkerEntropy(), jobs.log, env.text("API_KEY"))
+        host = Host(
+            backend=jobs,
+            registry=registry(),
+            clock=WorkerClock(),
+            entropy=WorkerEntropy(),
+            log=jobs.log,
+            pause=asyncio.sleep,
+            api_key=env.text("API_KEY"),
+        )
         return await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)
 
     async def queue(self, batch: Any, env: object = None, ctx: object = None) -> None:

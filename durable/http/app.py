@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import jobs, problems
+from durable.http import batch, events, jobs, operations, problems, triggers
 from durable.http.gate import Gate
+from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body is not JSON, or nested too deep"},
+    401: {"model": Problem, "description": "No valid key"},
+    409: {"model": Problem, "description": "The job's state does not allow this"},
+    413: {"model": Problem, "description": "The body is too large"},
+    415: {"model": Problem, "description": "The body is not declared as JSON"},
+    422: {"model": Problem, "description": "The request or the payload does not fit"},
+    500: {"model": Problem, "description": "An internal failure"},
+    503: {"model": Problem, "description": "A part of the platform does not answer; see Retry-After"},
+}
 
 
 def create_app() -> Gate:
@@ -19,21 +33,50 @@ def create_app() -> Gate:
     """
     app = FastAPI(
         title="Durable orchestrator",
+        description="Jobs that survive crashes: record them, watch them, control them.",
         version="1",
-        openapi_url="/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        strict_content_type=False,
+        responses=_PROBLEMS,
     )
     app.add_exception_handler(OrchestratorError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_crash)
     app.add_api_route("/healthz", healthz, methods=["GET"], tags=["operations"])
-    app.include_router(jobs.router)
+    for router in (batch.router, jobs.router, events.router, triggers.router, operations.router):
+        app.include_router(router)
+
+    async def openapi() -> dict[str, Any]:
+        return document(app)
+
+    app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     return Gate(app)
 
 
 async def healthz() -> dict[str, str]:
-    """Tell that the Worker runs."""
+    """Tell that the Worker runs. Needs no key."""
     return {"status": "ok"}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document: made once, with the key's scheme and the problems' own media type."""
+    is_new = app.openapi_schema is None
+    schema = app.openapi()
+    if is_new:
+        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}]
+        schema["paths"]["/healthz"]["get"]["security"] = []
+        for path in schema["paths"].values():
+            for operation in path.values():
+                _declare_problems(operation["responses"])
+    return schema
+
+
+def _declare_problems(responses: dict[str, Any]) -> None:
+    for status, response in responses.items():
+        if int(status) >= 400:
+            response["content"] = {problems.MEDIA_TYPE: next(iter(response["content"].values()))}

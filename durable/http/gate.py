@@ -110,9 +110,17 @@ async def _read(scope: Message, receive: Receive) -> tuple[bytes, Response | Non
         if not message.get("more_body"):
             break
     body = b"".join(parts)
+    if body and not _is_json(_header(scope, b"content-type")):
+        return b"", problem(415, "unsupported_media_type", "A request body is application/json")
     if is_too_deep(body):
         return b"", problem(400, "too_deep", f"The body is not JSON, or nested deeper than {MAX_JSON_DEPTH} levels")
     return body, None
+
+
+def _is_json(content_type: bytes | None) -> bool:
+    """Tell whether a body is declared as JSON, or not declared at all."""
+    kind = (content_type or b"application/json").partition(b";")[0].strip().lower()
+    return kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
 
 
 def _too_large() -> Response:

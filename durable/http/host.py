@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -76,6 +76,8 @@ class Host:
     clock: Clock
     entropy: Entropy
     log: Log
+    #: Waits so many seconds.
+    pause: Callable[[float], Awaitable[None]]
     api_key: str | None = field(repr=False)
 
 

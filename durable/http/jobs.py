@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from durable.http import enqueue, models
 from durable.http.host import host_of
 from durable.http.problems import Problem
 from durable.http.shapes import answer, job_out, step_out, summary_out
+from durable.http.strict import StrictRoute
 from orchestrator.errors import UnknownJobError
 from orchestrator.ids import is_job_id
 from orchestrator.lifecycle import JobStatus
@@ -20,14 +21,14 @@ from orchestrator.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NAME_CHARS, MAX_T
 
 MAX_PAGE = 200
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 JobId = Annotated[str, Path(description="A job's id", examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])]
 Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=MAX_IDEMPOTENCY_KEY_CHARS, description="As options.idempotency_key"),
 ]
-NO_JOB = {404: {"model": Problem, "description": "There is no such job"}}
+NO_JOB: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such job"}}
 
 
 def checked(job_id: str) -> str:
@@ -45,7 +46,7 @@ def checked(job_id: str) -> str:
 async def create_job(request: Request, body: models.JobIn, idempotency_key: Key = None) -> Response:
     """Record a job. When 202 is answered it is durable, whatever happens to the queue."""
     host = host_of(request)
-    created = await enqueue.record(host, body, header_key=idempotency_key)
+    created = await enqueue.record(host, enqueue.request_of(host, body, header_key=idempotency_key))
     await enqueue.hand_over(host, body.workflow, [created])
     return answer(
         models.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated), status=202
@@ -78,7 +79,7 @@ async def list_jobs(
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
     status: JobStatus | None = None,
     tag: Annotated[str | None, Query(max_length=MAX_TAG_CHARS)] = None,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> Response:
     """Jobs from the catalog, newest first."""

@@ -20,6 +20,8 @@ from orchestrator.model import JobOptions
 
 #: Greatest head start a caller may ask for: a year in seconds.
 MAX_PRIORITY = 366 * 86_400
+#: Longest cursor; ours are shorter.
+MAX_CURSOR_CHARS = 512
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T12:00:00.000Z"])]
 
@@ -50,13 +52,13 @@ Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS), AfterValidat
 IdempotencyKey = Annotated[str, Field(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS)]
 
 
-class Request(BaseModel):
+class Body(BaseModel):
     """Base of what callers send: a member nobody knows is a mistake, not a wish granted silently."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class OptionsIn(Request):
+class OptionsIn(Body):
     """Options of one job."""
 
     idempotency_key: IdempotencyKey | None = Field(
@@ -82,7 +84,7 @@ class OptionsIn(Request):
         )
 
 
-class JobIn(Request):
+class JobIn(Body):
     """Ask for a job."""
 
     workflow: str = Field(min_length=1, max_length=MAX_NAME_CHARS, examples=["diagnostic-echo"])
@@ -90,7 +92,7 @@ class JobIn(Request):
     options: OptionsIn = OptionsIn()
 
 
-class BatchIn(Request):
+class BatchIn(Body):
     """Ask for many jobs. Each item is judged by itself."""
 
     items: list[object] = Field(
@@ -100,27 +102,32 @@ class BatchIn(Request):
     )
 
 
-class CancelIn(Request):
+class CancelIn(Body):
     """Say why a job is to stop."""
 
     reason: str = Field(default="", max_length=1000)
 
 
-class TriggerIn(Request):
+class TriggerIn(BaseModel):
     """The plan's producer call: the job's body, and the organization's plan, which gives the priority."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(strict=True)
 
     body: object = Field(examples=[{"jobId": "job_1", "organizationId": "org_1"}])
     plan: str | None = Field(default=None, max_length=64, examples=["pro"])
 
 
-class TriggerBatchIn(Request):
-    """Several calls in one."""
+class TriggerManyIn(BaseModel):
+    """Several calls in one: none is recorded when one of them is invalid."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(strict=True)
 
-    items: list[TriggerIn] = Field(min_length=1, max_length=MAX_BATCH_JOBS)
+    items: list[object] = Field(
+        min_length=1,
+        max_length=MAX_BATCH_JOBS,
+        description="The jobs' bodies, bare or each as {body, plan}",
+        examples=[[{"organizationId": "org_1"}]],
+    )
 
 
 class AcceptedOut(BaseModel):
@@ -155,7 +162,7 @@ class TriggerOut(BaseModel):
     id: str = Field(examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])
 
 
-class TriggerBatchOut(TriggerOut):
+class TriggerManyOut(TriggerOut):
     """The ids of several jobs; ``id`` is the first."""
 
     ids: list[str]

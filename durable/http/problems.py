@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import cast
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
@@ -130,4 +131,5 @@ def faults_of(errors: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
 
 
 def _path(location: object) -> str:
-    return ".".join(map(str, location)) if isinstance(location, tuple) else ""
+    parts = cast("tuple[str | int, ...]", location)
+    return ".".join(map(str, parts))

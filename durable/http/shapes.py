@@ -14,9 +14,9 @@ from orchestrator.model import DeadLetter, Event, JobSummary, JobView, StepView
 _JSON = "application/json"
 
 
-def answer(body: BaseModel, status: int = 200) -> Response:
+def answer(body: BaseModel, status: int = 200, *, exclude_none: bool = False) -> Response:
     """Return a model as a JSON response."""
-    return Response(body.model_dump_json(), status, media_type=_JSON)
+    return Response(body.model_dump_json(exclude_none=exclude_none), status, media_type=_JSON)
 
 
 def job_out(view: JobView) -> models.JobOut:

@@ -1,0 +1,56 @@
+"""``POST /v1/jobs/batch``: many jobs in one request, each judged by itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from fastapi import APIRouter
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from durable.http import enqueue, models
+from durable.http.host import Host, host_of
+from durable.http.problems import faults_of, problem_document, problem_of
+from durable.http.shapes import answer
+from durable.http.strict import StrictRoute
+from orchestrator.errors import OrchestratorError
+from orchestrator.model import Created
+
+router = APIRouter(tags=["jobs"], route_class=StrictRoute)
+
+
+@router.post("/v1/jobs/batch", status_code=202, responses={202: {"model": models.BatchOut}})
+async def create_jobs(request: Request, body: models.BatchIn) -> Response:
+    """Record up to 1,000 jobs. Each accepted one is durable when 202 is answered; the others carry their problem."""
+    host = host_of(request)
+    outcomes = await enqueue.in_turns(body.items, lambda item: _one(host, item))
+    by_workflow: defaultdict[str, list[Created]] = defaultdict(list)
+    for workflow, outcome in outcomes:
+        if isinstance(outcome, Created):
+            by_workflow[workflow].append(outcome)
+    for workflow, created in by_workflow.items():
+        await enqueue.hand_over(host, workflow, created)
+    results = [_result(index, outcome) for index, (_, outcome) in enumerate(outcomes)]
+    accepted = sum(item.error is None for item in results)
+    body = models.BatchOut(accepted=accepted, rejected=len(results) - accepted, results=results)
+    return answer(body, status=202, exclude_none=True)
+
+
+async def _one(host: Host, item: object) -> tuple[str, Created | dict[str, object]]:
+    """Return the item's workflow, and the job or the problem that became of it."""
+    try:
+        job = models.JobIn.model_validate(item)
+    except ValidationError as error:
+        faults = faults_of([dict(fault) for fault in error.errors(include_url=False, include_input=False)])
+        return "", problem_document(422, "invalid_request", "The item does not fit", extra={"errors": faults})
+    try:
+        return job.workflow, await enqueue.record(host, enqueue.request_of(host, job))
+    except OrchestratorError as error:
+        return job.workflow, problem_of(error)
+
+
+def _result(index: int, outcome: Created | dict[str, object]) -> models.BatchItemOut:
+    if isinstance(outcome, Created):
+        return models.BatchItemOut(index=index, id=outcome.id, status=outcome.status, deduplicated=outcome.deduplicated)
+    return models.BatchItemOut(index=index, error=outcome)

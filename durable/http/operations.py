@@ -1,0 +1,67 @@
+"""Dead letters and metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from durable.catalog_model import CatalogCounts, DeadLetterQuery
+from durable.http import models
+from durable.http.host import host_of
+from durable.http.jobs import MAX_PAGE
+from durable.http.shapes import answer, dead_letter_out
+
+#: The content type of Prometheus' text format, version 0.0.4.
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/v1/dead-letters", responses={200: {"model": models.DeadLettersOut}})
+async def list_dead_letters(
+    request: Request,
+    cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> Response:
+    """Jobs and messages that gave up, newest first, each with its cause."""
+    page = await host_of(request).backend.list_dead_letters(DeadLetterQuery(cursor=cursor, limit=limit))
+    letters = [dead_letter_out(letter) for letter in page.dead_letters]
+    return answer(models.DeadLettersOut(dead_letters=letters, next_cursor=page.next_cursor))
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Counts of jobs in Prometheus' text format."""
+    host = host_of(request)
+    text = metrics_text(await host.backend.counts(), host.clock.now_ms())
+    return Response(text, headers={"content-type": METRICS_TYPE})
+
+
+def metrics_text(counts: CatalogCounts, now_ms: int) -> str:
+    """Return counts in Prometheus' text format."""
+    oldest_ms = counts.oldest_queued_at_ms
+    age_s = 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000
+    lines = ["# HELP orchestrator_jobs Jobs by workflow and status.", "# TYPE orchestrator_jobs gauge"]
+    lines += [
+        f'orchestrator_jobs{{workflow="{_label(item.workflow)}",status="{item.status}"}} {item.count}'
+        for item in counts.jobs
+    ]
+    lines += _gauge("dead_letters", "Jobs and messages that gave up.", counts.dead_letters)
+    lines += _gauge("jobs_overdue", "Jobs that are late beyond the sweeper's grace period.", counts.overdue)
+    lines += _gauge("oldest_queued_job_age_seconds", "Age of the oldest job that waits in a queue.", age_s)
+    return "\n".join(lines) + "\n"
+
+
+def _gauge(name: str, text: str, value: float) -> list[str]:
+    return [f"# HELP orchestrator_{name} {text}", f"# TYPE orchestrator_{name} gauge", f"orchestrator_{name} {value}"]
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
