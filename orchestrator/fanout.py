@@ -14,7 +14,7 @@ from orchestrator import codec
 from orchestrator.attempt import Settled, given_up
 from orchestrator.driver import Success
 from orchestrator.errors import ErrorRecord
-from orchestrator.ids import derived_job_id
+from orchestrator.ids import child_job_id
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.limits import CHILD_HEAL_MS, MAX_FAILURES_KEPT
@@ -137,7 +137,7 @@ class Fanout:
         return Settled(row, progress=Progress(tally.succeeded + tally.failed, self._op.total, self._op.unit))
 
     def _child_id(self, key: str) -> str:
-        return derived_job_id("child", self._job_id, str(self._generation), self._key, key)
+        return child_job_id(self._job_id, self._generation, self._key, key)
 
     def _request(self, key: str, payload: object) -> CreateJob:
         return CreateJob(

@@ -24,6 +24,11 @@ def derived_job_id(*parts: str) -> str:
     return JOB_ID_PREFIX + _base32(int.from_bytes(digest[:16], "big"))
 
 
+def child_job_id(parent_id: str, generation: int, operation: str, key: str) -> str:
+    """Return the id of a child of a fan-out: the parent's id, how often it was retried, the operation and the key."""
+    return derived_job_id("child", parent_id, str(generation), operation, key)
+
+
 def is_job_id(text: str) -> bool:
     """Tell whether ``text`` has the form of a job id."""
     body = text.removeprefix(JOB_ID_PREFIX)

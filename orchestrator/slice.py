@@ -21,7 +21,7 @@ from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
-from orchestrator.model import StepRow
+from orchestrator.model import Progress, StepRow
 from orchestrator.operations import AttemptOp, ChildrenOp, SleepOp, WaitOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
@@ -74,6 +74,8 @@ class Slice:
         self._began_ms = platform.clock.now_ms()
         self._units_left = execution.job.slice_units
         self._tasks: dict[asyncio.Task[Settled | None], Running] = {}
+        #: Operations whose code said itself how far it is: it knows better than a count of items.
+        self._reported: set[str] = set()
         self.advanced = False
 
     @property
@@ -185,10 +187,14 @@ class Slice:
                 now_ms=now_ms,
                 services=self._resources.services,
                 database=self._resources.database,
-                report=self._execution.set_progress,
+                report=partial(self._report, key),
                 write_log=partial(self._log, "info"),
             )
         )
+
+    def _report(self, key: str, progress: Progress) -> None:
+        self._reported.add(key)
+        self._execution.set_progress(progress)
 
     def _context(self, key: str) -> Attempt:
         return Attempt(
@@ -279,8 +285,9 @@ class Slice:
             kind, data = settled.event
             body = None if data is None else codec.encode(data)
             journal.add_event(self._platform.clock.now_ms(), kind, row.key, body)
-        if settled.progress is not None:
+        if settled.progress is not None and row.key not in self._reported:
             execution.set_progress(settled.progress)
+        self._reported.discard(row.key)
         if settled.advanced:
             self.advanced = True
             if self._job.crashes:
