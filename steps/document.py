@@ -22,6 +22,7 @@ from steps.platform.documents import Failed, Started, Totals
 from steps.services import services
 from steps.vectors.factory import vector_store_for
 
+COMPLETED = "COMPLETED"
 #: A database that restarts or fails over is waited for: about six minutes in all.
 DATABASE_RETRY = RetryPolicy(max_attempts=12, max_interval_ms=60_000)
 #: Two embedding calls at first, sixteen at most, four of them at a time.
@@ -42,7 +43,7 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
     """Write why the document failed, and take back what it stored: half a document must not be found (W-09)."""
     if not isinstance(payload, DocumentPayload):
         raise TypeError(type(payload).__name__)
-    failed = await job.transaction("fail", _fail, payload.document_id, payload.ingest_job_id, error)
+    failed = await job.step("fail", _fail, payload.document_id, payload.ingest_job_id, error)
     if failed.written and failed.namespace_id is not None:
         await job.step("remove vectors", remove_vectors, payload.document_id, failed.namespace_id, failed.tenant_id)
 
@@ -70,7 +71,7 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
     delta = totals.pages - (started.pages if payload.cleanup else 0.0)
     stopped = await job.transaction("complete", _complete, document_id, totals, delta)
     if stopped is not None:
-        if stopped != "COMPLETED":
+        if stopped != COMPLETED:
             await job.step("take back vectors", remove_vectors, *where)
         return _stopped(document_id, stopped)
     return {
@@ -108,8 +109,10 @@ async def _complete(connection: Connection, document_id: str, totals: Totals, pa
     return await documents.complete(connection, current_step().job_id, document_id, totals, pages_delta)
 
 
-async def _fail(connection: Connection, document_id: str, ingest_job_id: str, message: str) -> Failed:
-    return await documents.fail(connection, current_step().job_id, document_id, ingest_job_id, message)
+async def _fail(document_id: str, ingest_job_id: str, message: str) -> Failed:
+    """Not once per job but whenever the run fails: it may be tried again and fail again."""
+    async with services().database().transaction() as connection:
+        return await documents.fail(connection, current_step().job_id, document_id, ingest_job_id, message)
 
 
 def _stopped(document_id: str, status: str) -> dict[str, object]:

@@ -85,7 +85,10 @@ class DocumentContent:
 
     async def read(self, cursor: object, limit: int, /) -> PageLike[Chunk]:
         """Return the next chunks; none any more once the document is deleted or its row is gone (W-04)."""
-        if not await documents.is_processing(services().database(), self._document_id):
+        database = services().database()
+        if cursor is None:
+            await documents.revive(database, self._document_id)
+        if not await documents.is_processing(database, self._document_id):
             return Page[Chunk]([], None, done=True)
         opened = await self._open()
         return await opened.source.read(cursor if isinstance(cursor, bytes) else None, limit)

@@ -46,7 +46,7 @@ async def fail_ingestion(job: JobContext, payload: BaseModel, error: str) -> Non
     """Write why the ingest job failed; its documents stay as they are."""
     if not isinstance(payload, IngestionPayload):
         raise TypeError(type(payload).__name__)
-    await job.transaction("fail", _fail, payload.job_id, error)
+    await job.step("fail", _fail, payload.job_id, error)
 
 
 @workflow(
@@ -145,8 +145,10 @@ async def _finish(connection: Connection, ingest_job_id: str, error: str | None)
     return await ingest_jobs.finish(connection, current_step().job_id, ingest_job_id, error)
 
 
-async def _fail(connection: Connection, ingest_job_id: str, message: str) -> None:
-    await ingest_jobs.fail(connection, current_step().job_id, ingest_job_id, message)
+async def _fail(ingest_job_id: str, message: str) -> None:
+    """Not once per job but whenever the run fails: it may be tried again and fail again."""
+    async with services().database().transaction() as connection:
+        await ingest_jobs.fail(connection, current_step().job_id, ingest_job_id, message)
 
 
 def _uncounted(state: int, _outcome: ChildOutcome) -> int:

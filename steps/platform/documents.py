@@ -100,11 +100,14 @@ async def start(connection: Connection, run_id: str, document_id: str, *, cleanu
 
 
 async def note_parsing(connection: Connection, document_id: str) -> bool:
-    """Turn the document to PRE_PROCESSING; tell whether it may be processed still."""
+    """Turn the document to PRE_PROCESSING; tell whether it may be processed still.
+
+    One that FAILED may: somebody has the run tried again.
+    """
     tag = await connection.execute(
         """update document set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
             "updatedAt" = now() at time zone 'utc'
-        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')""",
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
         document_id,
     )
     return tag != "UPDATE 0"
@@ -124,8 +127,17 @@ async def note_parsed(connection: Connection, document_id: str, size_bytes: int,
     return tag != "UPDATE 0"
 
 
+async def revive(connection: Connection, document_id: str) -> None:
+    """Turn a document that FAILED back to PROCESSING: its chunk loop begins again, so nothing stored is relied on."""
+    await connection.execute(
+        """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc' where id = $1 and status = 'FAILED'""",
+        document_id,
+    )
+
+
 async def is_processing(connection: Connection, document_id: str) -> bool:
-    """Tell whether the document may be processed still."""
+    """Tell whether the document may be processed still. Not when it FAILED: its vectors were removed."""
     row = await connection.fetchrow(
         "select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')", document_id
     )
@@ -196,7 +208,7 @@ async def queued_after(connection: Connection, ingest_job_id: str, after: str | 
     rows = await connection.fetch(
         """select d.id from document d
         where d.id > $2 and d.id <= $3 and d.status = 'QUEUED' and d."ingestJobId" = $1
-            and exists (select 1 from ingest_job j where j.id = $1 and j.status = 'PROCESSING')
+            and exists (select 1 from ingest_job j where j.id = $1 and j.status in ('PROCESSING', 'FAILED'))
         order by d.id limit $4::int""",
         ingest_job_id,
         after or first,

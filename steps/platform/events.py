@@ -33,7 +33,7 @@ async def add_document_events(
         select e.id, $1::text, d.id, n."organizationId", d."namespaceId",
             jsonb_build_object(
                 'id', e.id, 'event', $1::text,
-                'createdAt', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+                'createdAt', to_char((now() at time zone 'utc')::timestamp(3), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
                 'data', jsonb_build_object(
                     'id', case when starts_with(d.id, 'doc_') then d.id else 'doc_' || d.id end,
                     'name', d.name,
@@ -74,7 +74,7 @@ async def add_ingest_job_event(connection: Connection, run_id: str, event: Inges
         select $1::text, $2::text, j.id, n."organizationId", j."namespaceId",
             jsonb_build_object(
                 'id', $1::text, 'event', $2::text,
-                'createdAt', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+                'createdAt', to_char((now() at time zone 'utc')::timestamp(3), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
                 'data', jsonb_build_object(
                     'id', case when starts_with(j.id, 'job_') then j.id else 'job_' || j.id end,
                     'name', j.name,

@@ -1,6 +1,7 @@
 """What ingestion does to ``ingest_job`` rows and to the documents made from them (domain.md §2.1).
 
-Status writes name the states they may follow, so that a delete or cancel request always wins (W-05).
+Status writes name the states they may follow, so that a delete or cancel request always wins (W-05). FAILED is among
+them: somebody has the failed run tried again.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ async def create_documents(connection: Connection, run_id: str, ingest_job_id: s
     job = await connection.fetchrow(
         'select status::text as status, "namespaceId" from ingest_job where id = $1 for share', ingest_job_id
     )
-    if job is None or job["status"] != "PRE_PROCESSING":
+    if job is None or job["status"] not in ("PRE_PROCESSING", "FAILED"):
         return Created(stopped=True)
     ledger = await _ledger(connection, run_id, ingest_job_id) or _Ledger(str(job["namespaceId"]))
     indexes = range(max(first, ledger.next_index), first + count)
@@ -137,7 +138,7 @@ async def start_processing(connection: Connection, run_id: str, ingest_job_id: s
     tag = await connection.execute(
         """update ingest_job set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
             "updatedAt" = now() at time zone 'utc'
-        where id = $1 and status = 'PRE_PROCESSING'""",
+        where id = $1 and status in ('PRE_PROCESSING', 'FAILED')""",
         ingest_job_id,
     )
     created = await _count_once(connection, run_id, ingest_job_id)
@@ -155,7 +156,7 @@ async def finish(connection: Connection, run_id: str, ingest_job_id: str, error:
             "completedAt" = case when $2::text is null then now() at time zone 'utc' end,
             "failedAt" = case when $2::text is not null then now() at time zone 'utc' end,
             error = $2::text, "updatedAt" = now() at time zone 'utc'
-        where id = $1 and status = 'PROCESSING'""",
+        where id = $1 and status in ('PROCESSING', 'FAILED')""",
         ingest_job_id,
         error,
     )
