@@ -77,13 +77,17 @@ def _transact(op: TransactionOp[object], attempt: Attempt) -> Callable[[], Await
 
     async def body() -> object:
         async with attempt.database().transaction() as connection:
-            found = await connection.fetchrow("select result from wf.effect where key = $1", key)
-            if found is not None:
-                stored = found[0]
+            # Inserting first waits for an earlier attempt that is still committing, instead of failing on its key.
+            ours = await connection.fetchrow(
+                "insert into wf.effect (key) values ($1) on conflict do nothing returning key", key
+            )
+            if ours is None:
+                found = await connection.fetchrow("select result from wf.effect where key = $1", key)
+                stored = None if found is None else found[0]
                 return codec.restore(stored if isinstance(stored, bytes) else None, op.into)
             value = await op.body(connection)
             data, _ = codec.roundtrip(value, what=f"result of {attempt.row.key}")
-            await connection.execute("insert into wf.effect (key, result) values ($1, $2)", key, data)
+            await connection.execute("update wf.effect set result = $2 where key = $1", key, data)
             return value
 
     return body
