@@ -33,10 +33,10 @@ class FormatError(Exception):
     Args:
         code: code of the `DocumentError`.
         sentence: message without position and full stop.
-        position: index into the current window's text.
+        position: index into the current window's text; -1 for the document's end, None for the document as a whole.
     """
 
-    def __init__(self, code: str, sentence: str, position: int) -> None:
+    def __init__(self, code: str, sentence: str, position: int | None) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence

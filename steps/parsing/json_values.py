@@ -13,7 +13,14 @@ from typing import cast
 import msgspec
 
 from steps.parsing.errors import FormatError
-from steps.parsing.limits import JSON_DEPTH_MAX, JSON_PATH_CHARS_MAX, JSON_VALUE_CHARS_MAX, LINE_CHARS_MAX
+from steps.parsing.json_depth import exceeds_depth
+from steps.parsing.limits import (
+    JSON_DEPTH_MAX,
+    JSON_FRAMES_MAX,
+    JSON_PATH_CHARS_MAX,
+    JSON_VALUE_CHARS_MAX,
+    LINE_CHARS_MAX,
+)
 from steps.parsing.packer import Packer
 from steps.parsing.plain import line_too_long
 
@@ -53,11 +60,15 @@ class JsonParser:
 
     def __init__(self, state: JsonState) -> None:
         self.state = state
+        #: The window whose nesting was checked last.
+        self._checked: str | None = None
         # Numbers stay as written: 1.10 is not 1.1, and an integer of any length costs nothing.
         self._decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
     def step(self, text: str, position: int, final: bool, packer: Packer) -> int:
         """Take one token or member; return its end, or -1 when more text is needed."""
+        if text is not self._checked:
+            self._check_depth(text, position)
         start = _skip_blanks(text, position)
         end = self._take(text, start, final, packer) if start < len(text) else start
         if end <= position:
@@ -73,6 +84,12 @@ class JsonParser:
         if state.frames:
             message = "The JSON document ends before its outermost value is closed"
             raise FormatError("invalid_json", message, -1)
+
+    def _check_depth(self, text: str, position: int) -> None:
+        """Check a new window once; it holds for every later position in it."""
+        if exceeds_depth(text, position, JSON_DEPTH_MAX - len(self.state.frames)):
+            raise self._too_deep()
+        self._checked = text
 
     def _check_size(self, text: str, position: int) -> None:
         if len(text) - position > LINE_CHARS_MAX:
@@ -150,22 +167,20 @@ class JsonParser:
             return start + 1
         if decoded is None:
             return -1
-        try:
-            for line in render(decoded[0], path):
-                packer.line(line)
-        except RecursionError:
-            raise self._too_deep(start) from None
+        for line in render(decoded[0], path):
+            packer.line(line)
         packer.end_paragraph()
         self._close_member()
         return decoded[1]
 
-    def _too_deep(self, position: int) -> FormatError:
-        return FormatError("document_too_complex", "The JSON document is nested too deeply", position)
+    def _too_deep(self) -> FormatError:
+        message = f"The JSON document is nested deeper than {JSON_DEPTH_MAX} levels"
+        return FormatError("document_too_complex", message, None)
 
     def _open(self, kind: str, position: int, path: str) -> None:
         state = self.state
-        if len(state.frames) >= JSON_DEPTH_MAX:
-            message = f"The JSON document has large values nested deeper than {JSON_DEPTH_MAX} levels"
+        if len(state.frames) >= JSON_FRAMES_MAX:
+            message = f"The JSON document has large values nested deeper than {JSON_FRAMES_MAX} levels"
             raise FormatError("document_too_complex", message, position)
         frames = (*self._counted_frames(), Frame(kind, path))
         self.state = msgspec.structs.replace(state, frames=frames, after_member=False, after_comma=False)
@@ -185,8 +200,6 @@ class JsonParser:
         """Parse the value at ``start``; None when it is a container too large for the window, or needs more text."""
         try:
             value, end = cast(tuple[object, int], self._decoder.raw_decode(text, start))
-        except RecursionError:
-            raise self._too_deep(start) from None
         except json.JSONDecodeError as error:
             if self._may_be_cut(text, start, final, error):
                 return None

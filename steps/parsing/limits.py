@@ -36,8 +36,10 @@ CSV_COLUMNS_MAX = 4096
 #: A larger JSON container is opened and its members are read one by one. A parsed value takes up to about 50 times its
 #: source's size.
 JSON_VALUE_CHARS_MAX = 64 * 1024
-#: Containers open at one time; each is one frame of the cursor.
-JSON_DEPTH_MAX = 64
+#: Nesting of the whole document. Parsing recurses, and WebAssembly's stack is small.
+JSON_DEPTH_MAX = 200
+#: Containers too large to be parsed as a whole that are open at one time; each is one frame of the cursor.
+JSON_FRAMES_MAX = 64
 #: The part of a path such as ``items[3].name`` that is shown, counted from its end.
 JSON_PATH_CHARS_MAX = 120
 

@@ -184,6 +184,8 @@ class TextRun:
         return True
 
     def _located(self, error: FormatError) -> DocumentError:
+        if error.position is None:
+            return DocumentError(f"{error.sentence}.", code=error.code)
         position = error.position if error.position >= 0 else len(self._window.text)
         offset = self._window.offset_at(position)
         return DocumentError(f"{error.sentence} at byte {offset}.", code=error.code, details={"offset": offset})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steps.parsing import DocumentSource
+from steps.parsing.json_depth import exceeds_depth
 from steps.parsing.limits import JSON_VALUE_CHARS_MAX
 from tests.parsing.support import (
     MemoryReader,
@@ -133,8 +137,39 @@ def test_a_bad_record_is_found_by_its_position() -> None:
 
 @pytest.mark.parametrize("size", [2000, 3 * JSON_VALUE_CHARS_MAX])
 def test_endless_nesting_is_an_error(size: int) -> None:
-    assert error_of(b"[" * size, "a.json").error_code in {"document_too_complex", "invalid_json"}
-    assert error_of(b"[" * size + b"]" * size, "a.json").error_code == "document_too_complex"
+    for data in (b"[" * size, b"[" * size + b"]" * size, b'{"a":' * size + b"1" + b"}" * size, b'{"a":[' * size):
+        for name in ("a.json", "a.jsonl"):
+            error = error_of(data, name)
+            assert error.error_code == "document_too_complex"
+            assert str(error) == "The JSON document is nested deeper than 200 levels."
+
+
+_nested = st.recursive(
+    st.sampled_from(["x", '[{"\\', 1]), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+
+
+@given(value=_nested)
+def test_depth_is_told_without_parsing(value: object) -> None:
+    text = json.dumps(value)
+    for limit in range(6):
+        assert exceeds_depth(text, 0, limit) == (_depth(value) > limit)
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        members = list(cast(dict[str, object], value).values())
+    elif isinstance(value, list):
+        members = cast(list[object], value)
+    else:
+        return 0
+    return 1 + max(map(_depth, members), default=0)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    assert read_texts("[" * 200 + '"deep"' + "]" * 200, "a.json")[0].endswith("deep")
+    brackets_in_strings = json.dumps({"text": "[{" * 10_000})
+    assert read_texts(brackets_in_strings, "a.json")[0].startswith("text: [{[{")
 
 
 def test_a_huge_string_is_an_error_found_in_linear_time() -> None:
