@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from orchestrator import Batch, NonRetryableError, Page
+from orchestrator import Batch, NonRetryableError, Page, current_step
 from orchestrator.ports import BlobInfo, HttpResponse
 from orchestrator.sources import PageLike
 from steps.chunks import store_chunks
@@ -23,6 +23,7 @@ from steps.parsing import (
     InlineReader,
     ParsedPage,
 )
+from steps.parsing.cursor import TextPosition, decode_cursor
 from steps.parsing.detect import detect_format
 from steps.parsing.limits import SNIFF_BYTES
 from steps.platform import documents
@@ -99,6 +100,8 @@ class DocumentContent:
         tokens = await store_chunks(batch.items, providers.metadata, providers.embedder, providers.store)
         page, totals = batch.page, batch.state
         pages = page.pages if isinstance(page, ParsedPage) else None
+        if isinstance(page, ParsedPage):
+            _report(page, (await self._open()).reader.size_bytes)
         return Totals(
             chunks=totals.chunks + len(batch.items),
             tokens=totals.tokens + tokens,
@@ -168,6 +171,20 @@ async def _open(found: DocumentInput) -> _Opened:
         reader, document_id=found.document_id, filename=filename, mime_type=mime_type, options=found.options
     )
     return _Opened(found, reader, parsed, filename, mime_type)
+
+
+def _report(page: ParsedPage, size_bytes: int) -> None:
+    """Say how far into the document the stored text reaches: in bytes, or in pages of a paged format."""
+    step = current_step()
+    if page.cursor is None:
+        total, unit = (size_bytes, "bytes") if page.pages is None else (page.pages, "pages")
+        step.progress(total, total, unit)
+        return
+    position = decode_cursor(page.cursor, size_bytes).position
+    if isinstance(position, TextPosition):
+        step.progress(position.offset, size_bytes, "bytes")
+    else:
+        step.progress(position.page_index, position.page_count, "pages")
 
 
 def _filename(name: str | None, address: str) -> str:

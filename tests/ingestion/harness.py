@@ -56,7 +56,7 @@ class Picture(msgspec.Struct):
 
     def settled(self) -> Picture:
         """Return the picture without what may differ between two correct runs: times, and the order of floats' sums."""
-        return msgspec.convert(_settled(msgspec.to_builtins(self)), Picture)
+        return msgspec.convert(_settled(self), Picture)
 
 
 class Outcome(msgspec.Struct):
@@ -238,10 +238,12 @@ def _json(value: Mapping[str, object] | None) -> str | None:
 
 
 def _settled(value: object) -> object:
+    if isinstance(value, Picture):
+        return {name: _settled(getattr(value, name)) for name in Picture.__struct_fields__}
     if isinstance(value, dict):
-        return {key: _settled(item) for key, item in value.items() if key != "applied_at"}
+        return {key: _settled(item) for key, item in msgspec.convert(value, Row).items()}
     if isinstance(value, list):
-        return [_settled(item) for item in value]
+        return [_settled(item) for item in msgspec.convert(value, list[object])]
     if isinstance(value, float):
         return round(value, 9)
     if isinstance(value, str) and _is_time(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.ingestion.harness import NAMESPACE, Outcome, Row, Scenario
@@ -47,5 +48,4 @@ def stamps(row: Row) -> list[str]:
 
 
 def mapping(value: object) -> Row:
-    assert isinstance(value, dict)
-    return value
+    return msgspec.convert(value, Row)

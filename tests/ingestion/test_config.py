@@ -8,7 +8,7 @@ import pytest
 
 from steps.platform.document_input import DocumentConfig, FileSource, Source, TextSource, extra_metadata, parse_options
 from steps.platform.ids import document_id, document_id_range, event_id
-from tests.ingestion.harness import NAMESPACE, Scenario, Stage
+from tests.ingestion.harness import NAMESPACE, Row, Scenario, Stage
 from tests.ingestion.samples import mapping, paragraphs
 
 
@@ -43,8 +43,10 @@ def test_later_metadata_wins(source: Source, filename: dict[str, str]) -> None:
 
 def test_config_reaches_the_chunks(stage: Stage) -> None:
     own = {"chunkSize": 64, "metadata": {"level": "document", "sequence_number": "overridden"}, "mode": "fast"}
-    items = [{"type": "TEXT", "text": paragraphs(4), "fileName": "a.txt", "config": own}]
-    items.append({"type": "TEXT", "text": paragraphs(4), "fileName": "b.txt", "config": {"chunkSize": None}})
+    items: list[Row] = [
+        {"type": "TEXT", "text": paragraphs(4), "fileName": "a.txt", "config": own},
+        {"type": "TEXT", "text": paragraphs(4), "fileName": "b.txt", "config": {"chunkSize": None}},
+    ]
     scenario = Scenario(
         payload={"type": "BATCH", "items": items},
         config={"chunkSize": 4096, "metadata": {"level": "job", "filename": "from the job"}, "languageCode": "en"},
