@@ -46,8 +46,8 @@ async def diagnostic_echo(job: JobContext, payload: EchoPayload) -> EchoResult:
     total = 0
     for number in range(1, payload.steps + 1):
         total += await job.step("echo", fail if number == payload.fail_at else echo, number)
-        if payload.sleep_ms and number == (payload.steps + 1) // 2:
-            await job.sleep(payload.sleep_ms)
         if number % _REPORT_EVERY == 0:
             job.progress(number, payload.steps, "steps")
+        if payload.sleep_ms and number == (payload.steps + 1) // 2:
+            await job.sleep(payload.sleep_ms)
     return EchoResult(steps=payload.steps, total=total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import (
@@ -42,6 +42,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number of seconds or an ISO 8601 duration is expected")
+    return value
+
+
 def _in_range(delay: timedelta) -> timedelta:
     if not timedelta() <= delay <= timedelta(milliseconds=MAX_DELAY_MS):
         raise ValueError(f"between 0 and {MAX_DELAY_MS // 1000} seconds are allowed")
@@ -49,6 +55,7 @@ def _in_range(delay: timedelta) -> timedelta:
 
 
 Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS), AfterValidator(_printable)]
+Delay = Annotated[timedelta, Field(strict=False), BeforeValidator(_no_boolean), AfterValidator(_in_range)]
 IdempotencyKey = Annotated[str, Field(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS)]
 
 
@@ -64,7 +71,7 @@ class OptionsIn(Body):
     idempotency_key: IdempotencyKey | None = Field(
         default=None, description="Requests with the same workflow and key are one job", examples=["upload-42"]
     )
-    delay: Annotated[timedelta, Field(strict=False), AfterValidator(_in_range)] = Field(
+    delay: Delay = Field(
         default=timedelta(),
         description="Wait this long before starting: seconds, or an ISO 8601 duration",
         examples=[30, "PT1H"],

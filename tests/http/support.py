@@ -1,0 +1,211 @@
+"""The API on CPython over the real engine and the real catalog, in a world of virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import httpx
+from pydantic import BaseModel
+
+from durable.catalog import Catalog
+from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
+from durable.http.app import create_app
+from durable.http.host import Host
+from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import Created, CreateJob, Event, JobView, StepView
+from orchestrator.testing import MemorySql, World
+from orchestrator.views import step_view
+from steps.diagnostics import diagnostic_echo
+
+KEY = "a key of the tests"
+SECRET = "never-show-this"
+#: One application for every test: it holds nothing of a request.
+APP = create_app()
+
+
+class Anything(BaseModel):
+    """A payload that takes any JSON."""
+
+    value: object = None
+
+
+async def stuck() -> None:
+    raise RetryableError("not yet", code="not_yet")
+
+
+async def broken() -> None:
+    raise NonRetryableError("cannot be mended", code="broken_thing")
+
+
+@workflow("keep")
+async def keep(job: JobContext, payload: Anything) -> object:
+    return payload.value
+
+
+@workflow("trigger-ingestion-job", options=WorkflowOptions(queue="agentset-ingest-queue"))
+async def ingestion(job: JobContext, payload: Anything) -> None:
+    return None
+
+
+@workflow("meter-org-documents-job", options=WorkflowOptions(queue="agentset-meter-docs-queue"))
+async def meter(job: JobContext, payload: Anything) -> None:
+    return None
+
+
+@workflow(
+    "stuck", options=WorkflowOptions(retry=RetryPolicy(max_attempts=100, initial_interval_ms=5000, jitter="none"))
+)
+async def stuck_for_long(job: JobContext, payload: Anything) -> None:
+    await job.step("wait here", stuck)
+
+
+@workflow("broken")
+async def breaking(job: JobContext, payload: Anything) -> None:
+    await job.step("break", broken)
+
+
+class WorldBackend:
+    """Implements :class:`durable.http.host.JobsBackend` over a world of jobs."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.catalog = Catalog(MemorySql())
+        self.sent: list[tuple[str, list[str]]] = []
+        self.requests: list[CreateJob] = []
+        #: What the next calls raise, by method.
+        self.failures: dict[str, list[Exception]] = {}
+
+    async def create(self, request: CreateJob) -> Created:
+        self._maybe_fail("create")
+        self.requests.append(request)
+        return self.world.call(request.job_id, lambda engine: engine.create(request))
+
+    async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
+        self._maybe_fail("enqueue")
+        self.sent.append((queue, list(job_ids)))
+        self.world.queued.extend(job_ids)
+
+    async def view(self, job_id: str) -> JobView:
+        self._maybe_fail("view")
+        return self.world.view(job_id)
+
+    async def steps(self, job_id: str) -> list[StepView]:
+        self.world.view(job_id)
+        return [step_view(row) for row in self.world.objects[job_id].engine.journal.steps()]
+
+    async def events(self, job_id: str, after: int) -> list[Event]:
+        self._maybe_fail("events")
+        self.world.view(job_id)
+        return self.world.objects[job_id].engine.journal.history.after(after, 500)
+
+    async def cancel(self, job_id: str, reason: str) -> JobStatus:
+        return self.world.call(job_id, lambda engine: engine.cancel(reason))
+
+    async def list_jobs(self, query: JobQuery) -> JobPage:
+        return self._fed().list_jobs(query)
+
+    async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        return self._fed().list_dead_letters(query)
+
+    async def counts(self) -> CatalogCounts:
+        return self._fed().counts(self.world.clock.now_ms(), 60_000)
+
+    def _fed(self) -> Catalog:
+        for summary in self.world.catalog.values():
+            self.catalog.publish(summary)
+        return self.catalog
+
+    def _maybe_fail(self, method: str) -> None:
+        waiting = self.failures.get(method)
+        if waiting:
+            raise waiting.pop(0)
+
+
+class Api:
+    """The API and what is behind it."""
+
+    def __init__(self, api_key: str | None = KEY) -> None:
+        self.world = World(diagnostic_echo, keep, ingestion, meter, stuck_for_long, breaking)
+        self.backend = WorldBackend(self.world)
+        self.logs: list[tuple[str, str, dict[str, object]]] = []
+        self.host = Host(
+            backend=self.backend,
+            registry=self.world.registry,
+            clock=self.world.clock,
+            entropy=self.world.entropy,
+            log=self._log,
+            pause=self._pause,
+            api_key=api_key,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = KEY,
+    ) -> httpx.Response:
+        """Send one request."""
+        given = {} if key is None else {"authorization": f"Bearer {key}"}
+        if content is not None:
+            given["content-type"] = "application/json"
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+                body = {"json": json} if json is not None else {}
+                lines = {name: value.encode() for name, value in {**given, **(headers or {})}.items()}
+                return await client.request(method, path, content=content, headers=lines, **body)
+
+        return asyncio.run(send())
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Send a GET; ``last_event_id`` becomes ``last-event-id``."""
+        return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def post(self, path: str, json: object, **headers: str) -> httpx.Response:
+        """Send a POST."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.request("POST", path, json=json, headers=named)
+
+    def start(self, workflow_name: str, payload: object = None, **options: object) -> str:
+        """Record a job; return its id."""
+        body = {"workflow": workflow_name, "payload": payload or {}, "options": options}
+        answer = self.post("/v1/jobs", body)
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
+
+    def run(self, *, for_ms: int | None = None) -> None:
+        """Let the world run until nothing is due, or for so long."""
+        until_ms = None if for_ms is None else self.world.clock.now_ms() + for_ms
+        asyncio.run(self.world.run(until_ms=until_ms))
+
+    async def _app(self, scope: dict[str, object], receive: object, send: object) -> None:
+        scope["env"] = self.host
+        await APP(scope, receive, send)  # type: ignore[arg-type]
+
+    def _log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        self.logs.append((level, event, dict(fields)))
+
+    async def _pause(self, seconds: float) -> None:
+        until_ms = self.world.clock.now_ms() + round(seconds * 1000)
+        while await self.world.step(until_ms=until_ms):
+            pass
+        self.world.clock.time_ms = until_ms
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+    """Assert that an answer is this problem; return its document."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, object] = answer.json()
+    assert (document["status"], document["code"]) == (status, code), document
+    assert document["title"]
+    assert document["detail"]
+    assert SECRET not in answer.text
+    return document

@@ -1,0 +1,126 @@
+"""The sweeper: a job whose alarm was lost comes back, and nothing stops the tick."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from durable.catalog import Catalog
+from durable.catalog_model import JobQuery, OverdueQuery
+from durable.sweeper import GRACE_MS, SWEEP_LIMIT, sweep
+from orchestrator.errors import RetryableError
+from orchestrator.lifecycle import JobStatus
+from orchestrator.limits import ALARM_LEAD_MS
+from orchestrator.model import JobOptions, JobSummary, JobView
+from orchestrator.testing import MemorySql, World
+from orchestrator.views import job_view, summary
+from steps.diagnostics import diagnostic_echo
+
+#: The grace period, and the moment an alarm is set ahead.
+LATE_MS = GRACE_MS + ALARM_LEAD_MS
+
+
+class Port:
+    """A world of jobs with a real catalog."""
+
+    def __init__(self) -> None:
+        self.world = World(diagnostic_echo)
+        self.catalog = Catalog(MemorySql())
+        self.failing: set[str] = set()
+        self.failures: list[Exception] = []
+        self.seen: list[str] = []
+        self.logs: list[str] = []
+
+    async def overdue(self, query: OverdueQuery) -> list[str]:
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.catalog.overdue(query)
+
+    async def view(self, job_id: str) -> JobView:
+        self.seen.append(job_id)
+        if job_id in self.failing:
+            raise RetryableError("away", code="object_unreachable")
+
+        def look(engine: object) -> JobView:
+            found = self.world.objects[job_id].engine
+            found.wake()
+            return job_view(found.known(), found.journal)
+
+        return self.world.call(job_id, look)
+
+    async def publish(self, summary: JobSummary) -> None:
+        self.catalog.publish(summary)
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        self.logs.append(event)
+
+    def start(self, **payload: object) -> str:
+        """Create a job that never gets to its first slice: its alarm is lost."""
+        job_id = self.world.start("diagnostic-echo", payload, JobOptions(mode="direct"))
+        found = self.world.objects[job_id]
+        self.catalog.publish(summary(found.engine.known(), found.alarm_ms))
+        found.alarm_ms = None
+        return job_id
+
+    def sweep(self) -> int:
+        return asyncio.run(sweep(self, self.world.clock))
+
+
+@pytest.fixture
+def port() -> Port:
+    return Port()
+
+
+def test_a_lost_alarm_is_healed(port: Port) -> None:
+    job_id = port.start(steps=3)
+    assert not asyncio.run(port.world.step())
+    assert port.sweep() == 0
+    port.world.clock.time_ms += LATE_MS
+    assert port.sweep() == 1
+    asyncio.run(port.world.run())
+    assert port.world.view(job_id).status is JobStatus.COMPLETED
+
+
+def test_a_job_that_rests_is_left_alone(port: Port) -> None:
+    job_id = port.start(steps=1)
+    port.world.clock.time_ms += LATE_MS
+    port.sweep()
+    asyncio.run(port.world.run())
+    port.catalog.publish(port.world.catalog[job_id])
+    port.world.clock.time_ms += 100 * GRACE_MS
+    assert port.sweep() == 0
+
+
+def test_a_look_brings_the_catalog_up_to_date(port: Port) -> None:
+    job_id = port.start(steps=2, sleep_ms=86_400_000)
+    port.world.clock.time_ms += LATE_MS
+    port.sweep()
+    asyncio.run(port.world.run(until_ms=port.world.clock.now_ms() + 2 * GRACE_MS))
+    assert port.sweep() == 1
+    (job,) = port.catalog.list_jobs(JobQuery()).jobs
+    assert (job.id, job.status) == (job_id, JobStatus.SUSPENDED)
+
+
+def test_one_job_that_does_not_answer_leaves_the_others(port: Port) -> None:
+    ids = [port.start(steps=1) for _ in range(5)]
+    port.failing = {ids[0], ids[3]}
+    port.world.clock.time_ms += LATE_MS
+    assert port.sweep() == 3
+    assert sorted(port.seen) == sorted(ids)
+    assert port.logs.count("sweep.job_failed") == 2
+
+
+def test_a_tick_is_bounded_and_the_next_one_goes_on(port: Port) -> None:
+    ids = [port.start(steps=1) for _ in range(SWEEP_LIMIT + 5)]
+    port.world.clock.time_ms += LATE_MS
+    assert port.sweep() == SWEEP_LIMIT
+    assert port.sweep() == 5
+    assert sorted(port.seen) == sorted(ids)
+
+
+def test_a_catalog_that_does_not_answer_is_no_failure_of_the_tick(port: Port) -> None:
+    port.failures = [RetryableError("away")]
+    assert port.sweep() == 0
+    assert port.logs == ["sweep.failed"]
