@@ -95,7 +95,7 @@ class JobObject(DurableObject):
 
         def answer() -> object:
             self._engine.known()
-            return self._engine.journal.events(int(after), 500)
+            return self._engine.journal.history.after(int(after), 500)
 
         return self._answer(answer)
 

@@ -9,7 +9,7 @@ from durable.bridge import Env, ObjectCallError
 from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ChildNotice, ChildOutcome, CreateJob, Created, JobSummary
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobSummary
 
 JOBS = "JOBS"
 CATALOG = "CATALOG"

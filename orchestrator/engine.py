@@ -72,8 +72,8 @@ class JobEngine:
         self._state.insert(job)
         if request.options.ttl_ms:
             self.journal.set_due(TTL, now_ms + request.options.ttl_ms)
-        self.journal.add_event(now_ms, "job.created")
-        self.journal.add_outbox("catalog", b"", now_ms)
+        self.journal.history.add(now_ms, "job.created")
+        self.journal.outbox.add("catalog", b"", now_ms)
         self._wakeup.rearm()
         return Created(job.job_id, job.status, deduplicated=False)
 
@@ -186,9 +186,9 @@ class JobEngine:
         job = self._state.known()
         if job.status in TERMINAL:
             raise ConflictError(f"The job has already {job.status}", code="job_ended")
-        if self.journal.count_messages() >= MAX_WAITING_EVENTS:
+        if self.journal.inbox.count() >= MAX_WAITING_EVENTS:
             raise ConflictError(f"{MAX_WAITING_EVENTS} events wait already", code="inbox_full")
-        if self.journal.put_message(checked_name(name, what="event name"), event_id, codec.encode(data, what="event")):
+        if self.journal.inbox.put(checked_name(name, what="event name"), event_id, codec.encode(data, what="event")):
             self._nudge(job)
 
     def complete_token(self, key: str, data: object) -> None:
@@ -273,8 +273,8 @@ class JobEngine:
     def _record(self, job: JobRow, event: str) -> None:
         """Commit a change that a caller asked for: the row, the history and the catalog."""
         now_ms = self._state.now_ms()
-        self.journal.add_event(now_ms, event)
-        self.journal.add_outbox("catalog", b"", now_ms)
+        self.journal.history.add(now_ms, event)
+        self.journal.outbox.add("catalog", b"", now_ms)
         self.journal.update_job(job)
         self._wakeup.rearm()
 

@@ -126,7 +126,7 @@ class Execution:
         """See :class:`orchestrator.context.Recorder`."""
         if not self.replaying:
             line = codec.encode(LogLine(message, dict(fields)), what="log line")
-            self._journal.add_event(self._clock.now_ms(), "log", None, line)
+            self._journal.history.add(self._clock.now_ms(), "log", None, line)
 
     # -- resolving ---------------------------------------------------------------------------------------------------
 

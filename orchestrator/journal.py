@@ -10,10 +10,10 @@ from typing import LiteralString
 
 import msgspec
 
-from orchestrator.codec import decode
+from orchestrator.columns import blob, integer, text
 from orchestrator.errors import OrchestratorError
-from orchestrator.limits import MAX_EVENTS
-from orchestrator.model import Event, JobRow, StepRow
+from orchestrator.mail import History, Inbox, OutboxTable
+from orchestrator.model import JobRow, StepRow
 from orchestrator.ports import Sql, SqlRow
 
 SCHEMA_VERSION = 1
@@ -43,16 +43,6 @@ _JOB_FIELDS = JobRow.__struct_fields__
 _STEP_FIELDS = StepRow.__struct_fields__
 
 
-class OutboxRow(msgspec.Struct, frozen=True):
-    """Something to deliver, at least once."""
-
-    id: int
-    kind: str
-    body: bytes
-    attempts: int
-    due_at_ms: int
-
-
 class ChildRow(msgspec.Struct, frozen=True):
     """A child under way, or ended and not yet folded into its fan-out."""
 
@@ -68,6 +58,9 @@ class Journal:
 
     def __init__(self, sql: Sql) -> None:
         self.sql = sql
+        self.history = History(sql)
+        self.inbox = Inbox(sql)
+        self.outbox = OutboxTable(sql)
         self._ready = False
 
     def exists(self) -> bool:
@@ -140,7 +133,7 @@ class Journal:
 
     def epoch(self) -> int:
         """Return the epoch in force."""
-        return _int(self.sql.execute("select epoch from job")[0][0])
+        return integer(self.sql.execute("select epoch from job")[0][0])
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
@@ -193,7 +186,7 @@ class Journal:
 
     def count_steps(self) -> int:
         """Return how many operations have begun."""
-        return _int(self.sql.execute("select count(*) from step")[0][0])
+        return integer(self.sql.execute("select count(*) from step")[0][0])
 
     def open_steps(self) -> list[StepRow]:
         """Return the steps that are not settled."""
@@ -238,7 +231,7 @@ class Journal:
     def due_ms(self, key: str) -> int | None:
         """Return when something is due, or None."""
         rows = self.sql.execute("select at_ms from due where key = ?", key)
-        return _int(rows[0][0]) if rows else None
+        return integer(rows[0][0]) if rows else None
 
     def clear_due(self) -> None:
         """Forget every operation's due time: the job has ended."""
@@ -250,19 +243,14 @@ class Journal:
             """select min(at) from (select min(at_ms) as at from due union all select min(due_at_ms) from outbox
             union all select due_at_ms from job)"""
         )[0][0]
-        return None if found is None else _int(found)
-
-    def next_outbox_ms(self) -> int | None:
-        """Return the earliest time anything is to be delivered."""
-        found = self.sql.execute("select min(due_at_ms) from outbox")[0][0]
-        return None if found is None else _int(found)
+        return None if found is None else integer(found)
 
     def next_work_ms(self) -> int | None:
         """Return the earliest time the job itself is due, its outbox aside."""
         found = self.sql.execute(
             "select min(at) from (select min(at_ms) as at from due union all select due_at_ms from job)"
         )[0][0]
-        return None if found is None else _int(found)
+        return None if found is None else integer(found)
 
     # -- children ----------------------------------------------------------------------------------------------------
 
@@ -285,7 +273,7 @@ class Journal:
 
     def children_under_way(self) -> list[str]:
         """Return the job ids of every child that has not ended."""
-        return [_str(row[0]) for row in self.sql.execute("select job_id from child where outcome is null")]
+        return [text(row[0]) for row in self.sql.execute("select job_id from child where outcome is null")]
 
     def settle_child(self, operation: str, key: str, outcome: bytes) -> bool:
         """Store a child's outcome unless it has one or is gone; tell whether it was stored."""
@@ -300,69 +288,6 @@ class Journal:
     def remove_child(self, operation: str, key: str) -> None:
         """Forget a child that was folded."""
         self.sql.execute("delete from child where operation = ? and key = ?", operation, key)
-
-    # -- inbox -------------------------------------------------------------------------------------------------------
-
-    def put_message(self, name: str, event_id: str | None, data: bytes) -> bool:
-        """Keep an event until the workflow waits for it; tell whether it is new."""
-        known = event_id is not None and self.sql.execute("select 1 from inbox where event_id = ?", event_id)
-        if known:
-            return False
-        self.sql.execute("insert into inbox (name, event_id, data, taken) values (?, ?, ?, 0)", name, event_id, data)
-        return True
-
-    def count_messages(self) -> int:
-        """Return how many events nobody has taken yet."""
-        return _int(self.sql.execute("select count(*) from inbox where taken = 0")[0][0])
-
-    def oldest_message(self, name: str) -> tuple[int, bytes] | None:
-        """Return the number and data of the oldest event of this name that nobody has taken."""
-        rows = self.sql.execute("select seq, data from inbox where name = ? and taken = 0 order by seq limit 1", name)
-        return (_int(rows[0][0]), _bytes(rows[0][1])) if rows else None
-
-    def take_message(self, seq: int) -> None:
-        """Take an event. Its row stays, without its data, so that a repeated delivery is known."""
-        self.sql.execute("update inbox set taken = 1, data = null where seq = ?", seq)
-
-    # -- events and outbox -------------------------------------------------------------------------------------------
-
-    def add_event(self, at_ms: int, kind: str, key: str | None = None, data: bytes | None = None) -> None:
-        """Append to the history."""
-        self.sql.execute("insert into event (at_ms, kind, key, data) values (?, ?, ?, ?)", at_ms, kind, key, data)
-
-    def events(self, after: int, limit: int) -> list[Event]:
-        """Return up to ``limit`` events with a number above ``after``."""
-        rows = self.sql.execute(
-            "select seq, at_ms, kind, key, data from event where seq > ? order by seq limit ?", after, limit
-        )
-        return [_event(row) for row in rows]
-
-    def trim_events(self) -> None:
-        """Drop the oldest events beyond the bound."""
-        self.sql.execute("delete from event where seq <= (select max(seq) from event) - ?", MAX_EVENTS)
-
-    def add_outbox(self, kind: str, body: bytes, due_at_ms: int) -> None:
-        """Store something to deliver, in the transaction of what it announces."""
-        self.sql.execute(
-            "insert into outbox (kind, body, attempts, due_at_ms) values (?, ?, 0, ?)", kind, body, due_at_ms
-        )
-
-    def due_outbox(self, now_ms: int, limit: int) -> list[OutboxRow]:
-        """Return what is to be delivered now, oldest first."""
-        rows = self.sql.execute(
-            "select id, kind, body, attempts, due_at_ms from outbox where due_at_ms <= ? order by id limit ?",
-            now_ms,
-            limit,
-        )
-        return [OutboxRow(_int(r[0]), _str(r[1]), _bytes(r[2]), _int(r[3]), _int(r[4])) for r in rows]
-
-    def remove_outbox(self, row_id: int) -> None:
-        """Forget something that was delivered."""
-        self.sql.execute("delete from outbox where id = ?", row_id)
-
-    def retry_outbox(self, row_id: int, due_at_ms: int) -> None:
-        """Try a delivery again later."""
-        self.sql.execute("update outbox set attempts = attempts + 1, due_at_ms = ? where id = ?", due_at_ms, row_id)
 
 
 def _job_params(job: JobRow) -> list[str | int | float | bytes | None]:
@@ -385,36 +310,4 @@ def _step(row: SqlRow) -> StepRow:
 
 def _child(row: SqlRow) -> ChildRow:
     outcome = row[4]
-    return ChildRow(
-        _str(row[0]), _str(row[1]), _str(row[2]), _bytes(row[3]), None if outcome is None else _bytes(outcome)
-    )
-
-
-def _event(row: SqlRow) -> Event:
-    data = row[4]
-    key = row[3]
-    return Event(
-        _int(row[0]),
-        _int(row[1]),
-        _str(row[2]),
-        None if key is None else _str(key),
-        None if data is None else decode(_bytes(data)),
-    )
-
-
-def _int(value: object) -> int:
-    if not isinstance(value, (int, float)):
-        raise TypeError(f"expected a number, got {type(value).__name__}")
-    return int(value)
-
-
-def _str(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {type(value).__name__}")
-    return value
-
-
-def _bytes(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError(f"expected bytes, got {type(value).__name__}")
-    return value
+    return ChildRow(text(row[0]), text(row[1]), text(row[2]), blob(row[3]), None if outcome is None else blob(outcome))

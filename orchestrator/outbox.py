@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from orchestrator import codec
 from orchestrator.errors import RequestError
-from orchestrator.journal import Journal, OutboxRow
+from orchestrator.journal import Journal
 from orchestrator.limits import OUTBOX_BATCH, OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS
+from orchestrator.mail import OutboxRow
 from orchestrator.model import ChildNotice, JobRow, JobSummary, ParentRef
 from orchestrator.ports import Platform
 from orchestrator.views import job_outcome
@@ -22,10 +23,10 @@ class Outbox:
 
     async def deliver(self, job: JobRow, summarize: Callable[[], JobSummary]) -> bool:
         """Deliver what is due; tell whether anything was. A row goes only after its delivery, so a crash repeats it."""
-        rows = self._journal.due_outbox(self._platform.clock.now_ms(), OUTBOX_BATCH)
+        rows = self._journal.outbox.due(self._platform.clock.now_ms(), OUTBOX_BATCH)
         catalog = [row for row in rows if row.kind == "catalog"]
         for row in catalog[:-1]:
-            self._journal.remove_outbox(row.id)  # the last one tells everything
+            self._journal.outbox.remove(row.id)  # the last one tells everything
         for row in [row for row in rows if row.kind != "catalog"] + catalog[-1:]:
             try:
                 await self._send(row, job, summarize)
@@ -33,14 +34,14 @@ class Outbox:
                 # The receiver will never take it, so it would be retried for ever.
                 fields = {"job_id": job.job_id, "kind": row.kind, "error": error.error_code}
                 self._platform.log("error", "outbox.refused", fields)
-                self._journal.remove_outbox(row.id)
+                self._journal.outbox.remove(row.id)
             except Exception as error:
                 wait_ms = min(OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS * 2 ** min(row.attempts, 20))
-                self._journal.retry_outbox(row.id, self._platform.clock.now_ms() + wait_ms)
+                self._journal.outbox.retry(row.id, self._platform.clock.now_ms() + wait_ms)
                 fields = {"job_id": job.job_id, "kind": row.kind, "attempts": row.attempts + 1, "error": repr(error)}
                 self._platform.log("warning", "outbox.failed", fields)
             else:
-                self._journal.remove_outbox(row.id)
+                self._journal.outbox.remove(row.id)
         return bool(rows)
 
     async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> None:

@@ -284,7 +284,7 @@ class Slice:
         if settled.event is not None:
             kind, data = settled.event
             body = None if data is None else codec.encode(data)
-            journal.add_event(self._platform.clock.now_ms(), kind, row.key, body)
+            journal.history.add(self._platform.clock.now_ms(), kind, row.key, body)
         if settled.progress is not None and row.key not in self._reported:
             execution.set_progress(settled.progress)
         self._reported.discard(row.key)

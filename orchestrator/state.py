@@ -118,11 +118,11 @@ class JobState:
         job.due_at_ms = None
         job.slice_open = False
         self.journal.clear_due()
-        self.journal.add_event(now_ms, f"job.{status}")
+        self.journal.history.add(now_ms, f"job.{status}")
         if job.parent is not None:
-            self.journal.add_outbox("parent", job.parent, now_ms)
-        self.journal.add_outbox("catalog", b"", now_ms)
-        self.journal.trim_events()
+            self.journal.outbox.add("parent", job.parent, now_ms)
+        self.journal.outbox.add("catalog", b"", now_ms)
+        self.journal.history.trim()
         self.count_rows(job)
         self.journal.update_job(job)
         self.drop_execution()
@@ -135,8 +135,8 @@ class JobState:
         job.error = codec.encode(error_record(error))
         job.slice_open = False
         job.due_at_ms = None
-        self.journal.add_event(now_ms, "job.paused", None, job.error)
-        self.journal.add_outbox("catalog", b"", now_ms)
+        self.journal.history.add(now_ms, "job.paused", None, job.error)
+        self.journal.outbox.add("catalog", b"", now_ms)
         self.journal.update_job(job)
         self.drop_execution()
 
@@ -162,4 +162,4 @@ class JobState:
         """Return when the job needs its next tick. A paused or ended job keeps its rows, and only its outbox counts."""
         job = self._job
         resting = job is not None and (job.status is JobStatus.PAUSED or job.status in TERMINAL)
-        return self.journal.next_outbox_ms() if resting else self.journal.next_due_ms()
+        return self.journal.outbox.next_due_ms() if resting else self.journal.next_due_ms()

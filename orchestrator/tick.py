@@ -112,11 +112,11 @@ class Ticker:
             job.crashes_total += 1
             job.slice_units = max(1, job.slice_units // 2)
             self._state.drop_execution()
-            self._journal.add_event(now_ms, "slice.died")
+            self._journal.history.add(now_ms, "slice.died")
             self._platform.log("warning", "slice.died", {"job_id": job.job_id, "crashes": job.crashes})
         if job.started_at_ms is None:
             job.started_at_ms = now_ms
-            self._journal.add_event(now_ms, "job.started")
+            self._journal.history.add(now_ms, "job.started")
             self._journal.set_due(TTL, None)
             max_duration_ms = codec.decode_as(job.options, JobOptions).max_duration_ms
             if max_duration_ms:
@@ -206,7 +206,7 @@ class Ticker:
     def _note_hook(self, outcome: Success | Failure) -> None:
         """A hook's own failure is noted and changes nothing (domain.md §0.5)."""
         if isinstance(outcome, Failure):
-            self._journal.add_event(
+            self._journal.history.add(
                 self._state.now_ms(), "hook.failed", None, codec.encode(error_record(outcome.error))
             )
 

@@ -30,8 +30,8 @@ def arrived(op: WaitOp, journal: Journal) -> Arrived | None:
     """Return what the wait is for, when it is there."""
     if op.token is not None:
         return _completed(op.token, journal)
-    message = journal.oldest_message(op.event or "")
-    return None if message is None else Arrived(message[1], lambda: journal.take_message(message[0]))
+    message = journal.inbox.oldest(op.event or "")
+    return None if message is None else Arrived(message[1], lambda: journal.inbox.take(message[0]))
 
 
 def end_wait(op: WaitOp, row: StepRow, journal: Journal, now_ms: int) -> Settled:
