@@ -204,7 +204,8 @@ class JsonParser:
             if self._may_be_cut(text, start, final, error):
                 return None
             raise FormatError("invalid_json", f"The JSON document is malformed ({error.msg})", error.pos) from None
-        if end == len(text) and not final and text[start] not in '"[{':
+        if not final and len(text) - end < _TOKEN_MARGIN and text[start] not in '"[{':
+            # The rest of the number, such as the fraction in 98.7, may be beyond the window.
             return None
         return value, end
 

@@ -50,22 +50,22 @@ class MarkdownParser:
         if piece is None:
             return -1
         end, following, ends_line = piece
-        if state.line_chars:
-            packer.add(text[position:end])
-            self._set_line_chars(0 if ends_line else state.line_chars + end - position)
-            return following
         line = text[position:end]
         if ends_line:
             line = line.rstrip()
-            if self._may_be_underlined(line, packer):
-                below = next_piece(text, following, final, self._newline, 0)
-                if below is None:
-                    return -1
-                level = _underline_level(text[following : below[0]]) if below[2] else 0
-                if level:
-                    self._leave_start()
-                    packer.heading(level, line.strip(), line.strip())
-                    return below[1]
+        if state.line_chars:
+            packer.add(line)
+            self._set_line_chars(0 if ends_line else state.line_chars + end - position)
+            return following
+        if ends_line and self._may_be_underlined(line, packer):
+            below = next_piece(text, following, final, self._newline, 0)
+            if below is None:
+                return -1
+            level = _underline_level(text[following : below[0]]) if below[2] else 0
+            if level:
+                self._leave_start()
+                packer.heading(level, line.strip(), line.strip())
+                return below[1]
         self._take(line, packer)
         if not ends_line:
             self._set_line_chars(end - position)

@@ -69,16 +69,15 @@ class PlainParser:
         if piece is None:
             return -1
         end, following, ends_line = piece
+        line = text[position:end]
+        if ends_line:
+            line = line.rstrip()
         if line_chars:
-            packer.add(text[position:end])
+            packer.add(line)
+        elif line:
+            packer.line(line)
         else:
-            line = text[position:end]
-            if ends_line:
-                line = line.rstrip()
-            if line:
-                packer.line(line)
-            else:
-                packer.end_paragraph()
+            packer.end_paragraph()
         if ends_line:
             self.state = _LINE_START
         else:

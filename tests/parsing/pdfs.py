@@ -140,3 +140,20 @@ def make_pdf_with_object_streams(text: str) -> bytes:
             entries += bytes([2, 0, 6, list(objects).index(number)])
     out += b"7 0 obj<</Type/XRef/Size 8/W[1 2 1]/Root 1 0 R/Length %d>>stream\n" % len(entries)
     return out + bytes(entries) + b"\nendstream endobj\nstartxref\n%d\n%%%%EOF\n" % offsets[7]
+
+
+def make_pdf_encrypted_with_aes() -> bytes:
+    """Return a PDF of version 2.0 that needs AES, for which the library wants another library."""
+    key, check = b"<" + b"00" * 48 + b">", b"<" + b"00" * 32 + b">"
+    encrypt = (
+        b"<</Filter/Standard/V 5/R 6/Length 256/P -4/O %b/U %b/OE %b/UE %b/Perms <%b>"
+        b"/CF<</StdCF<</AuthEvent/DocOpen/CFM/AESV3/Length 32>>>>/StmF/StdCF/StrF/StdCF>>"
+    ) % (key, key, check, check, b"00" * 16)
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>", encrypt]
+    out = b"%PDF-2.0\n"
+    table = b"0000000000 65535 f \n"
+    for number, data in enumerate(objects, 1):
+        table += b"%010d 00000 n \n" % len(out)
+        out += b"%d 0 obj\n%b\nendobj\n" % (number, data)
+    trailer = b"trailer<</Size 4/Root 1 0 R/Encrypt 3 0 R/ID[<00><00>]>>\nstartxref\n%d\n%%%%EOF\n" % len(out)
+    return out + b"xref\n0 4\n" + table + trailer

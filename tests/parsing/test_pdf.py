@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from steps.parsing import Chunk, DocumentError
 from steps.parsing.limits import PDF_CACHE_BYTES
 from steps.parsing.pdf_file import BlockFile, MissingBlockError
-from tests.parsing.pdfs import make_pdf, make_pdf_with_object_streams
+from tests.parsing.pdfs import make_pdf, make_pdf_encrypted_with_aes, make_pdf_with_object_streams
 from tests.parsing.support import MemoryReader, drive, error_of, read_all, read_pages, source_of
 
 _PAGES = [
@@ -179,6 +179,11 @@ def test_encryption_with_a_password_is_an_error(algorithm: str) -> None:
     error = error_of(make_pdf(["Secret."], user_password="pass", algorithm=algorithm), "a.pdf")
     assert error.error_code == "encrypted_pdf"
     assert str(error) == "The PDF is encrypted and needs a password."
+
+
+def test_encryption_that_the_parser_does_not_know_is_an_error() -> None:
+    error = error_of(make_pdf_encrypted_with_aes(), "a.pdf")
+    assert error.error_code == "encrypted_pdf"
 
 
 @pytest.mark.parametrize("keep", [0.02, 0.3, 0.5, 0.9, 0.99])
