@@ -1,0 +1,3 @@
+"""What the bench puts into the Worker beside the product."""
+
+from __future__ import annotations
