@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import cast
 
 import httpx
 from pydantic import BaseModel
@@ -151,16 +152,18 @@ class Api:
         key: str | None = KEY,
     ) -> httpx.Response:
         """Send one request."""
-        given = {} if key is None else {"authorization": f"Bearer {key}"}
+        lines = {} if key is None else {"authorization": f"Bearer {key}"}
         if content is not None:
-            given["content-type"] = "application/json"
+            lines["content-type"] = "application/json"
+        lines |= headers or {}
+        sent = {name.encode(): value.encode() for name, value in lines.items()}
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app)
             async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-                body = {"json": json} if json is not None else {}
-                lines = {name: value.encode() for name, value in {**given, **(headers or {})}.items()}
-                return await client.request(method, path, content=content, headers=lines, **body)
+                if json is not None:
+                    return await client.request(method, path, json=json, headers=sent)
+                return await client.request(method, path, content=content, headers=sent)
 
         return asyncio.run(send())
 
@@ -209,3 +212,10 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]
     assert document["detail"]
     assert SECRET not in answer.text
     return document
+
+
+def inner_of(value: object) -> list[object] | None:
+    """Return what a JSON object or array holds; None for anything else."""
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else None

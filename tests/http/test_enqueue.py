@@ -9,7 +9,8 @@ from orchestrator.errors import OrchestratorError, RetryableError
 from orchestrator.limits import MAX_BATCH_JOBS, MAX_IDEMPOTENCY_KEY_CHARS
 from tests.http.support import SECRET, Api, problem
 
-ECHO = {"workflow": "diagnostic-echo", "payload": {"steps": 2}}
+ECHO: dict[str, object] = {"workflow": "diagnostic-echo", "payload": {"steps": 2}}
+KEEP: dict[str, object] = {"workflow": "keep", "payload": {}}
 
 
 def test_a_job_is_recorded_and_sent_to_its_queue(api: Api) -> None:
@@ -140,7 +141,7 @@ def test_a_failing_object_is_answered_with_what_callers_can_use(
 
 
 def test_a_batch_answers_for_each_item(api: Api) -> None:
-    items = [ECHO, {"workflow": "nope"}, 3, {"workflow": "keep", "payload": {}}, {**ECHO, "payload": {"steps": -1}}]
+    items: list[object] = [ECHO, {"workflow": "nope"}, 3, KEEP, {**ECHO, "payload": {"steps": -1}}]
     answer = api.post("/v1/jobs/batch", {"items": items})
     assert answer.status_code == 202
     body = answer.json()
@@ -157,7 +158,7 @@ def test_a_batch_answers_for_each_item(api: Api) -> None:
 
 
 def test_the_largest_batch_is_one_send_per_queue(api: Api) -> None:
-    answer = api.post("/v1/jobs/batch", {"items": [{"workflow": "keep", "payload": {}}] * MAX_BATCH_JOBS})
+    answer = api.post("/v1/jobs/batch", {"items": [KEEP] * MAX_BATCH_JOBS})
     ids = [result["id"] for result in answer.json()["results"]]
     assert len(set(ids)) == MAX_BATCH_JOBS
     assert api.backend.sent == [("orchestrator-default-queue", ids)]
@@ -228,4 +229,4 @@ def test_metering_takes_one_or_several(api: Api) -> None:
 
 
 def test_the_other_triggers_take_one_only(api: Api) -> None:
-    problem(api.post("/trigger/ingest", {"items": [{}]}), 422, "invalid_request")
+    problem(api.post("/trigger/ingest", {"items": [ECHO]}), 422, "invalid_request")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from durable.http.gate import is_too_deep
 from orchestrator.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
-from tests.http.support import KEY, SECRET, Api, problem
+from tests.http.support import KEY, SECRET, Api, inner_of, problem
 
 PATHS = ["/v1/jobs", "/v1/jobs/run_x", "/openapi.json", "/metrics", "/nowhere", "/trigger/ingest"]
 
@@ -156,9 +156,8 @@ JSON = st.recursive(
 
 
 def depth_of(value: object) -> int:
-    if isinstance(value, dict):
-        return 1 + max((depth_of(item) for item in value.values()), default=0)
-    return 1 + max((depth_of(item) for item in value), default=0) if isinstance(value, list) else 0
+    inner = inner_of(value)
+    return 0 if inner is None else 1 + max((depth_of(item) for item in inner), default=0)
 
 
 @given(JSON, st.integers(0, 70))

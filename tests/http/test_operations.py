@@ -9,7 +9,7 @@ import pytest
 from durable.catalog_model import CatalogCounts, JobCount
 from durable.http.operations import metrics_text
 from orchestrator.lifecycle import JobStatus
-from tests.http.support import Api, problem
+from tests.http.support import Api, inner_of, problem
 
 
 def test_a_failed_job_is_a_dead_letter(api: Api) -> None:
@@ -77,10 +77,10 @@ def test_the_document_says_what_needs_the_key(document: dict[str, Any]) -> None:
 
 
 def references(value: object) -> set[str]:
-    if isinstance(value, dict):
-        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
-        return own.union(*(references(item) for item in value.values()))
-    return set().union(*(references(item) for item in value)) if isinstance(value, list) else set()
+    if isinstance(value, str):
+        return {value} if value.startswith("#/") else set()
+    found: set[str] = set()
+    return found.union(*(references(item) for item in inner_of(value) or []))
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

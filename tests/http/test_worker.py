@@ -55,7 +55,7 @@ def test_status_is_exact_when_enqueue_returns(client: httpx.Client) -> None:
 
 
 def test_one_key_is_one_job(client: httpx.Client) -> None:
-    body = {"workflow": "diagnostic-echo", "payload": {}}
+    body: dict[str, object] = {"workflow": "diagnostic-echo", "payload": {}}
     key = {"idempotency-key": str(uuid.uuid4())}
     first, again = (client.post("/v1/jobs", json=body, headers=key).json() for _ in range(2))
     assert (again["id"], first["deduplicated"], again["deduplicated"]) == (first["id"], False, True)
