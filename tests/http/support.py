@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from durable.catalog import Catalog
 from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
 from durable.http.app import create_app
+from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
 from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
 from orchestrator.lifecycle import JobStatus
@@ -188,9 +189,9 @@ class Api:
         until_ms = None if for_ms is None else self.world.clock.now_ms() + for_ms
         asyncio.run(self.world.run(until_ms=until_ms))
 
-    async def _app(self, scope: dict[str, object], receive: object, send: object) -> None:
+    async def _app(self, scope: Message, receive: Receive, send: Send) -> None:
         scope["env"] = self.host
-        await APP(scope, receive, send)  # type: ignore[arg-type]
+        await APP(scope, receive, send)
 
     def _log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self.logs.append((level, event, dict(fields)))
