@@ -1,0 +1,66 @@
+"""Every example of the documentation runs, and generated pages are up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from local import lifecycle_page
+from orchestrator.testing import World
+from orchestrator.workflow import Workflow
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN = re.compile(r"^<!-- run: (\S+) (\{.*?\})(?: (\w+)=(\{.*?\}))? => (.+) -->$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def workflows_of(page: Path) -> dict[str, Workflow]:
+    """Run a page's Python as one module, and return the workflows it defines."""
+    namespace: dict[str, object] = {"__name__": f"page_{page.stem}"}
+    source = "from __future__ import annotations\n" + "\n".join(BLOCK.findall(page.read_text()))
+    exec(compile(source, str(page), "exec"), namespace)
+    return {item.name: item for item in namespace.values() if isinstance(item, Workflow)}
+
+
+def examples(page: Path) -> list[tuple[str, str, str, str, str]]:
+    return RUN.findall(page.read_text())
+
+
+@pytest.mark.parametrize("always_replay", [False, True])
+def test_every_example_gives_what_the_page_says(always_replay: bool) -> None:
+    page = ROOT / "docs" / "writing-workflows.md"
+    found = workflows_of(page)
+    runs = examples(page)
+    assert len(runs) == 8
+    for name, payload, event, data, expected in runs:
+        world = World(*found.values(), always_replay=always_replay)
+        job_id = world.start(name, json.loads(payload))
+        if event:
+            world.call(job_id, lambda engine, e=event, d=data: engine.deliver_event(e, None, json.loads(d)))  # type: ignore[misc]
+        asyncio.run(world.run())
+        assert (name, world.view(job_id).result) == (name, json.loads(expected))
+
+
+def test_the_readmes_workflow_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    found = workflows_of(ROOT / "README.md")
+    world = World(*found.values())
+    job_id = world.start("monthly-report", {"customers": 1_000})
+    asyncio.run(world.run())
+    assert world.view(job_id).result == f"{job_id}: 499500"
+    assert "charge:0 30" in capsys.readouterr().out
+
+
+def test_the_lifecycle_page_is_the_engines_own_table() -> None:
+    assert lifecycle_page.PAGE.read_text() == lifecycle_page.page()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert missing == []
