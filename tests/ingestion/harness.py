@@ -66,6 +66,11 @@ class Outcome(msgspec.Struct):
     #: Database operations made.
     operations: int
 
+    def results(self) -> list[object]:
+        """Return what every job of the world ended with, in the order of their ids."""
+        views = [self.world.view(job_id) for job_id in sorted(self.world.objects)]
+        return [(view.id, view.status, view.result, view.error) for view in views]
+
     def child(self, document_id: object) -> JobView:
         found = [
             self.world.view(job_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ingestion.harness import Picture, Scenario, Stage
+from tests.ingestion.harness import Outcome, Scenario, Stage
 from tests.ingestion.samples import CHUNKED, mixed, paragraphs
 
 #: One document of several batches of chunks: the loop's own checkpoints are crashed at, too.
@@ -15,12 +15,11 @@ SCENARIOS = {"batch": mixed(failing=True), "long": LONG}
 def test_the_journal_crashes_at_every_write(stage: Stage) -> None:
     scenario = mixed(failing=True)
     undisturbed = stage.run(scenario)
-    expected = undisturbed.picture.settled()
     assert undisturbed.world.writes > 100
     for write in range(1, undisturbed.world.writes + 1):
         outcome = stage.run(scenario, crash_at=(write,))
         assert outcome.world.crashes == 1
-        assert_same(outcome.picture, expected, f"crashed before write {write}")
+        assert_same(outcome, undisturbed, f"crashed before write {write}")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -28,29 +27,28 @@ def test_the_journal_crashes_at_every_write(stage: Stage) -> None:
 def test_the_object_crashes_at_every_database_operation(stage: Stage, name: str, moment: str) -> None:
     scenario = SCENARIOS[name]
     undisturbed = stage.run(scenario)
-    expected = undisturbed.picture.settled()
     assert undisturbed.operations > 20
     for number in range(1, undisturbed.operations + 1):
         before, after = (number, 0) if moment == "before" else (0, number)
         outcome = stage.run(scenario, crash_before_operation=before, crash_after_operation=after)
         assert outcome.world.crashes == 1
-        assert_same(outcome.picture, expected, f"crashed {moment} operation {number}")
+        assert_same(outcome, undisturbed, f"crashed {moment} operation {number}")
 
 
 @pytest.mark.parametrize("always_replay", [False, True])
 def test_a_long_document_crashes_at_every_write(stage: Stage, always_replay: bool) -> None:
     undisturbed = stage.run(LONG)
-    expected = undisturbed.picture.settled()
     for write in range(1, undisturbed.world.writes + 1):
         outcome = stage.run(LONG, crash_at=(write, write + 9), always_replay=always_replay)
         assert outcome.world.crashes >= 1
-        assert_same(outcome.picture, expected, f"crashed before writes {write} and {write + 9}")
+        assert_same(outcome, undisturbed, f"crashed before writes {write} and {write + 9}")
 
 
-def assert_same(picture: Picture, expected: Picture, when: str) -> None:
-    settled = picture.settled()
-    assert settled.jobs == expected.jobs, when
-    assert settled.documents == expected.documents, when
-    assert (settled.namespace, settled.organization) == (expected.namespace, expected.organization), when
-    assert settled.vectors == expected.vectors, when
-    assert sorted(map(repr, settled.events)) == sorted(map(repr, expected.events)), when
+def assert_same(outcome: Outcome, undisturbed: Outcome, when: str) -> None:
+    found, expected = outcome.picture.settled(), undisturbed.picture.settled()
+    assert found.jobs == expected.jobs, when
+    assert found.documents == expected.documents, when
+    assert (found.namespace, found.organization) == (expected.namespace, expected.organization), when
+    assert found.vectors == expected.vectors, when
+    assert sorted(map(repr, found.events)) == sorted(map(repr, expected.events)), when
+    assert outcome.results() == undisturbed.results(), when
