@@ -21,9 +21,6 @@ MB = 1_000_000
 TIMEOUT_S = 600.0
 #: How often the running job is looked at.
 POLL_S = 0.5
-DOCUMENT_WORKFLOW = "trigger-document-job"
-#: What the parser makes of Python sources, for the progress bar only.
-CHUNKS_PER_BYTE = 554 / MB
 NAMESPACE = "ns_bench"
 
 
@@ -45,6 +42,8 @@ class _Document(msgspec.Struct, frozen=True):
     status: str
     error: str | None
     chunks: int
+    #: The job that processes it, once one does.
+    job_id: str | None
 
 
 def sources(size_bytes: int) -> Iterator[bytes]:
@@ -101,9 +100,14 @@ def ingest(worker: Worker, size_bytes: int, name: str, on_progress: Callable[[fl
         if time.monotonic() > deadline:
             raise BenchError(f"{size_bytes} bytes were not ingested in {TIMEOUT_S:.0f} s")
         time.sleep(POLL_S)
-        on_progress(min(1.0, worker.newest_progress(DOCUMENT_WORKFLOW) / (size_bytes * CHUNKS_PER_BYTE)))
+        document = asyncio.run(_document(worker.stack.database_url, name))
+        if document is not None and document.job_id is not None:
+            progress = worker.job(document.job_id).progress
+            on_progress(progress.done / size_bytes if progress else 0.0)
     job = worker.ended(job_id)
     document = asyncio.run(_document(worker.stack.database_url, name))
+    if document is None:
+        raise BenchError("the ingest job made no document")
     if document.status != "COMPLETED":
         raise BenchError(f"the document of {size_bytes} bytes ended {document.status}: {document.error}")
     try:
@@ -127,16 +131,16 @@ async def _insert_ingest_job(database_url: str, ingest_job_id: str, payload: str
         await database.close()
 
 
-async def _document(database_url: str, ingest_job_id: str) -> _Document:
+async def _document(database_url: str, ingest_job_id: str) -> _Document | None:
     database = AsyncpgDatabase(database_url)
     try:
         row = await database.fetchrow(
-            """select status::text as status, error, "totalChunks" as chunks from document
-            where "ingestJobId" = $1""",
+            """select status::text as status, error, "totalChunks" as chunks, "workflowRunsIds"[1] as job_id
+            from document where "ingestJobId" = $1""",
             ingest_job_id,
         )
     finally:
         await database.close()
     if row is None:
-        raise BenchError("the ingest job made no document")
-    return msgspec.convert({name: row[name] for name in ("status", "error", "chunks")}, _Document)
+        return None
+    return msgspec.convert({name: row[name] for name in _Document.__struct_fields__}, _Document)

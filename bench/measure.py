@@ -34,9 +34,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How much to measure.
 
     Attributes:
-        rounds: samples of everything but starts and documents.
+        rounds: samples of everything that is not named here.
         steps: steps of one job, ours and the Workflow's.
         dbos_steps: fewer, since its time per step does not depend on it.
+        walks: cursor loops to run.
         items: items of one cursor loop.
         batch: items per commit of it; few, so that there are many commits.
         starts: jobs started, per way to start one.
@@ -46,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     steps: int
     dbos_steps: int
+    walks: int
     items: int
     batch: int
     starts: int
@@ -56,12 +58,15 @@ FULL = Plan(
     rounds=3,
     steps=10_000,
     dbos_steps=1_000,
+    walks=5,
     items=1_000_000,
     batch=20,
     starts=100,
     documents=((1, 3), (10, 3), (100, 1)),
 )
-QUICK = Plan(rounds=3, steps=1_000, dbos_steps=200, items=50_000, batch=20, starts=20, documents=((1, 3), (3, 1)))
+QUICK = Plan(
+    rounds=3, steps=1_000, dbos_steps=200, walks=3, items=50_000, batch=20, starts=20, documents=((1, 3), (3, 1))
+)
 
 
 class Screen:
@@ -176,7 +181,7 @@ def _dbos(database_url: str, steps: int) -> float:
 
 def _walk(plan: Plan, screen: Screen, results: Results, worker: Worker) -> None:
     """(d): a long cursor loop."""
-    screen.begin("d      cursor loop", plan.rounds + 2)
+    screen.begin("d      cursor loop", plan.walks + 2)
     few = worker.run("bench-walk", {"items": FEW_ITEMS})
     stored = worker.storage(few.id)
     results.add("d.rows_few", stored.all_rows)
@@ -184,15 +189,17 @@ def _walk(plan: Plan, screen: Screen, results: Results, worker: Worker) -> None:
     screen.advance()
     worker.run("bench-walk", {"items": WARM_UP_ITEMS, "batch": plan.batch})
     screen.advance()
-    for _ in range(plan.rounds):
+    for _ in range(plan.walks):
         job = worker.run("bench-walk", {"items": plan.items, "batch": plan.batch})
         result = msgspec.convert(job.result, _WalkResult)
         walked = result.walk
         if walked.done != plan.items or walked.total != plan.items * (plan.items - 1) // 2:
             raise BenchError(f"a loop over {plan.items} items did {walked.done}, sum {walked.total}")
         stored = worker.storage(job.id)
-        results.add("d.first", _us_per_item(walked.began, walked.first_tenth))
-        results.add("d.last", _us_per_item(walked.last_tenth, walked.ended))
+        first, last = _us_per_item(walked.began, walked.first_tenth), _us_per_item(walked.last_tenth, walked.ended)
+        results.add("d.first", first)
+        results.add("d.last", last)
+        results.add("d.drift", (last / first - 1) * 100)
         results.add("d.commits", job.rows_written / result.batches)
         results.add("d.rows_many", stored.all_rows)
         results.add("d.bytes_many", stored.database_bytes)

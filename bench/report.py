@@ -111,13 +111,13 @@ def _times(value: float | None, base: float | None, what: str) -> str:
 
 
 def _walk(results: Results, plan: Plan) -> Iterator[Row]:
-    first, last = results.get("d.first"), results.get("d.last")
-    if first is None or last is None:
-        return
-    drift = last.median / first.median - 1
-    flat = f"last ≤ first + {FLAT_AIM:.0%}"
-    yield _row("d", f"job.each, {plan.items:,} items by {plan.batch}: first tenth", "µs/item", first)
-    yield _row("d", "job.each: last tenth", "µs/item", last, f"{drift:+.1%}", flat, drift <= FLAT_AIM)
+    loop = f"job.each, {plan.items:,} items by {plan.batch}"
+    for key, name in (("first", f"{loop}: first tenth"), ("last", "job.each: last tenth")):
+        if series := results.get(f"d.{key}"):
+            yield _row("d", name, "µs/item", series)
+    if series := results.get("d.drift"):
+        met = series.median <= FLAT_AIM * 100
+        yield _row("d", "job.each: last tenth beside the first", "%", series, aim=f"≤ {FLAT_AIM:+.0%}", met=met)
     if series := results.get("d.learned"):
         yield _row("d", "job.each: batch size left to the engine", "µs/item", series)
     if series := results.get("d.commits"):
@@ -134,7 +134,7 @@ def _starts(results: Results) -> Iterator[Row]:
         for key, name in (("answer", "enqueue call answered"), ("start", "call to first step")):
             series = results.get(f"e.{mode}_{key}")
             if series is not None:
-                row = _row("e", f"{mode}: {name} (p50, min .. p99)", "ms", series)
+                row = _row("e", f"{mode}: {name}, p50 and p99", "ms", series)
                 yield msgspec.structs.replace(row, high=series.percentile(0.99))
 
 
@@ -189,4 +189,6 @@ def show(report: Report, console: Console) -> None:
 def _number(value: float, unit: str) -> str:
     if value >= 100 or unit in ("rows", "bytes"):
         return f"{value:,.0f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
+    if unit == "%":
+        return f"{value:+.1f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"

@@ -97,14 +97,6 @@ class Timed(msgspec.Struct, frozen=True):
         return self.elapsed_ms / self.steps
 
 
-class _Summary(msgspec.Struct, frozen=True):
-    id: str
-
-
-class _Page(msgspec.Struct, frozen=True):
-    jobs: list[_Summary]
-
-
 class _Accepted(msgspec.Struct, frozen=True):
     id: str
 
@@ -169,12 +161,6 @@ class Worker:
     def run(self, workflow: str, payload: Mapping[str, object]) -> Job:
         """Run a job to its end."""
         return self.ended(self.enqueue(workflow, payload))
-
-    def newest_progress(self, workflow: str) -> float:
-        """Return how much the workflow's newest job has done."""
-        page = _decode(self._client.get("/v1/jobs", params={"workflow": workflow, "limit": 1}), _Page)
-        progress = self.job(page.jobs[0].id).progress if page.jobs else None
-        return progress.done if progress else 0.0
 
     def first_step_started(self, job_id: str) -> datetime:
         """Return when a job's first step began."""
