@@ -48,6 +48,10 @@ class Recorder(Protocol):
         """Return the time recorded under this name, recording the wall clock the first time."""
         ...
 
+    def patched(self, change: str) -> bool:
+        """Tell which side of a change to the code this job takes, recording it the first time."""
+        ...
+
     def set_progress(self, progress: Progress) -> None:
         """Show progress."""
         ...
@@ -256,6 +260,17 @@ class JobContext:
     def log(self, message: str, **fields: object) -> None:
         """Append a line to the job's history; a replay does not repeat it."""
         self._recorder.log(message, fields)
+
+    def patched(self, change: str) -> bool:
+        """Tell whether this job takes the new side of a change to its workflow's code.
+
+        Jobs that had already passed this point when the change was deployed take the old side in every replay; all
+        others take the new one.
+
+        Args:
+            change: names the change; keep it as long as jobs from before it may run.
+        """
+        return self._recorder.patched(checked_name(change, what="change name"))
 
     def now_ms(self, *, name: str = "now", key: str | None = None) -> int:
         """Return the Unix time in ms, the same in every replay."""

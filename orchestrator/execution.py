@@ -53,7 +53,8 @@ class Execution:
         self.job = job
         self.workflow = workflow
         self.open: dict[str, StepRow] = {}
-        self.replaying = True
+        self._at_frontier = False
+        self._patches: dict[str, bool] = {}
         self._journal = journal
         self._clock = clock
         self._make_token = make_token
@@ -64,6 +65,11 @@ class Execution:
         if job.metadata is not None:
             self._metadata = codec.decode_as(job.metadata, dict[str, object])
         self.driver = self._begin()
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the workflow is still in what it has done before."""
+        return bool(self._recorded) and not self._at_frontier
 
     def _begin(self) -> Driver:
         payload = self.workflow.parse(codec.decode(self.job.payload))
@@ -99,19 +105,32 @@ class Execution:
         if found is not None and found.kind == "now" and found.value is not None:
             return codec.decode_as(found.value, int)
         now_ms = self._clock.now_ms()
-        self._journal.put_step(
-            StepRow(
-                key=identity,
-                seq=self._next_seq(),
-                kind="now",
-                status=StepStatus.COMPLETED,
-                attempt=1,
-                started_at_ms=now_ms,
-                finished_at_ms=now_ms,
-                value=codec.encode(now_ms),
-            )
-        )
+        self._journal.put_step(self._mark(identity, "now", codec.encode(now_ms)))
         return now_ms
+
+    def patched(self, change: str) -> bool:
+        """See :class:`orchestrator.context.Recorder`."""
+        known = self._patches.get(change)
+        if known is None:
+            recorded = self._recorded.pop(f"patched/{change}", None)
+            # Rows left to replay without a mark of the change: the job went past this point with the old code.
+            known = self._patches[change] = recorded is not None or not self.replaying
+            if recorded is None and known:
+                self._journal.put_step(self._mark(f"patched/{change}", "patched", b""))
+        return known
+
+    def _mark(self, key: str, kind: str, value: bytes) -> StepRow:
+        now_ms = self._clock.now_ms()
+        return StepRow(
+            key=key,
+            seq=self._next_seq(),
+            kind=kind,
+            status=StepStatus.COMPLETED,
+            attempt=1,
+            started_at_ms=now_ms,
+            finished_at_ms=now_ms,
+            value=value,
+        )
 
     def set_progress(self, progress: Progress) -> None:
         """See :class:`orchestrator.context.Recorder`."""
@@ -133,7 +152,7 @@ class Execution:
     def _resolve(self, key: str, op: AnyOp) -> Outcome | None:
         recorded = self._recorded.pop(key, None)
         if recorded is None:
-            self.replaying = False
+            self._at_frontier = True
             row = self._first_sight(key, op)
             if isinstance(op, TokenOp):
                 return Success(self._token(row))
@@ -150,7 +169,7 @@ class Execution:
             return Success(restored(op, recorded.value))
         if recorded.status is StepStatus.FAILED:
             return Failure(StepFailedError(_error(recorded)))
-        self.replaying = False
+        self._at_frontier = True
         self.open[key] = recorded
         return None
 

@@ -371,3 +371,33 @@ def test_reordering_and_adding_steps_in_a_deploy_is_safe() -> None:
     asyncio.run(scenario())
     assert world.view(job_id).result == ["new", "b", "a", "end"]
     assert ran == ["a", "b", "new", "end"]
+
+
+def test_jobs_under_way_keep_the_old_side_of_a_change_and_new_jobs_take_the_new_one() -> None:
+    release = {"patched": False}
+
+    @workflow("changing-code")
+    async def changing(job: JobContext, payload: Nothing) -> list[object]:
+        sides: list[object] = [await job.step("before", same, "before")]
+        if release["patched"] and job.patched("new-tax"):
+            sides.append(await job.step("new", same, "new"))
+        else:
+            sides.append(await job.step("old", same, "old"))
+        await job.sleep(60_000)
+        if release["patched"] and job.patched("later-change"):
+            sides.append("later")
+        return sides
+
+    world = World(changing, always_replay=True)
+    before = world.start("changing-code", {})
+
+    async def scenario() -> str:
+        await world.run(until_ms=world.clock.now_ms() + 1_000)
+        release["patched"] = True
+        after = world.start("changing-code", {})
+        await world.run()
+        return after
+
+    after = asyncio.run(scenario())
+    assert world.view(before).result == ["before", "old", "later"]
+    assert world.view(after).result == ["before", "new", "later"]
