@@ -24,7 +24,8 @@ from durable.object_platform import write_log
 from durable.queues import binding_of
 from orchestrator.errors import InvalidPayloadError, OrchestratorError, RetryableError
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, DeadLetter, Event, JobSummary, JobView, StepView
+from orchestrator.model import Created, CreateJob, DeadLetter, Event, JobSummary, JobView, RetryJob, StepView
+from orchestrator.tokens import TokenAddress
 
 T = TypeVar("T")
 
@@ -48,11 +49,7 @@ class ObjectJobs:
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`durable.http.host.JobsBackend`."""
-        try:
-            text = _text(request)
-        except OverflowError:
-            raise InvalidPayloadError("An integer of the payload is beyond 64 bits; send it as text") from None
-        return await self._job(request.job_id, "create", Created, text)
+        return await self._job(request.job_id, "create", Created, _text(request))
 
     async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -79,6 +76,26 @@ class ObjectJobs:
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "cancel", JobStatus, reason)
+
+    async def pause(self, job_id: str) -> JobStatus:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "pause", JobStatus)
+
+    async def resume(self, job_id: str) -> JobStatus:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "resume", JobStatus)
+
+    async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "retry", JobStatus, _text(request))
+
+    async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._job(job_id, "deliver_event", type(None), name, event_id or "", _text(data))
+
+    async def complete_token(self, address: TokenAddress, data: object) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._job(address.job_id, "complete_token", type(None), address.key, _text(data))
 
     async def dispatch(self, job_id: str) -> JobStatus:
         """Start a queued job; one that was started already is left alone."""
@@ -135,5 +152,8 @@ class ObjectJobs:
         raise AssertionError("the last try returns or raises")
 
 
-def _text(value: msgspec.Struct) -> str:
-    return msgspec.json.encode(value).decode()
+def _text(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except OverflowError:
+        raise InvalidPayloadError("An integer beyond 64 bits cannot be stored; send it as text") from None

@@ -14,7 +14,7 @@ from durable.http.app import create_app
 from durable.http.host import Host
 from durable.job_object import JobObject
 from durable.jobs_backend import ObjectJobs
-from durable.object_platform import WorkerClock, WorkerEntropy
+from durable.object_platform import WorkerClock, WorkerEntropy, token_signer
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.sweeper import sweep
 from durable.workflows import registry
@@ -40,6 +40,7 @@ class Default(WorkerEntrypoint):
             entropy=WorkerEntropy(),
             log=jobs.log,
             pause=asyncio.sleep,
+            signer=lambda: token_signer(env),
             api_key=env.text("API_KEY"),
         )
         return await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, events, jobs, operations, problems, triggers
+from durable.http import batch, control, events, jobs, operations, problems, triggers
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -47,7 +47,15 @@ def create_app() -> Gate:
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_crash)
     app.add_api_route("/healthz", healthz, methods=["GET"], tags=["operations"])
-    for router in (batch.router, jobs.router, events.router, triggers.router, operations.router):
+    for router in (
+        batch.router,
+        jobs.router,
+        control.router,
+        events.router,
+        control.token_router,
+        triggers.router,
+        operations.router,
+    ):
         app.include_router(router)
 
     async def openapi() -> dict[str, Any]:
@@ -69,7 +77,9 @@ def document(app: FastAPI) -> dict[str, Any]:
     if is_new:
         schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"key": []}]
+        schema["components"]["securitySchemes"]["token"] = {"type": "http", "scheme": "bearer"}
         schema["paths"]["/healthz"]["get"]["security"] = []
+        schema["paths"]["/api/v1/waitpoints/tokens/{token_id}/complete"]["post"]["security"] = [{"token": []}]
         for path in schema["paths"].values():
             for operation in path.values():
                 _declare_problems(operation["responses"])

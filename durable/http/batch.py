@@ -33,8 +33,8 @@ async def create_jobs(request: Request, body: models.BatchIn) -> Response:
         await enqueue.hand_over(host, workflow, created)
     results = [_result(index, outcome) for index, (_, outcome) in enumerate(outcomes)]
     accepted = sum(item.error is None for item in results)
-    body = models.BatchOut(accepted=accepted, rejected=len(results) - accepted, results=results)
-    return answer(body, status=202, exclude_none=True)
+    outcome = models.BatchOut(accepted=accepted, rejected=len(results) - accepted, results=results)
+    return answer(outcome, status=202, exclude_none=True)
 
 
 async def _one(host: Host, item: object) -> tuple[str, Created | dict[str, object]]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from durable.http.host import Host
 from durable.http.problems import log_crash, problem
+from orchestrator.errors import RequestError, UnauthorizedError
 from orchestrator.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
 
 Message = MutableMapping[str, Any]
@@ -21,6 +22,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: Answered without a key.
 _OPEN_PATHS = frozenset({"/healthz"})
+#: Opened by the token's own bearer instead of the key (domain.md §3.1).
+_TOKEN_PATH = re.compile("/api/v1/waitpoints/tokens/([^/]+)/complete")
 # The closing quote is optional and the quantifiers give nothing back: unterminated text costs one pass, not n².
 _TEXTS = re.compile(rb'(?s)"(?:[^"\\]++|\\.)*+"?')
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -42,7 +45,7 @@ class Gate:
         if scope["type"] != "http":
             return
         host = cast("Host", scope["env"])
-        refusal = refuse_stranger(scope, host.api_key)
+        refusal = _refuse_stranger(scope, host)
         body = b""
         if refusal is None:
             body, refusal = await _read(scope, receive)
@@ -65,15 +68,34 @@ class Gate:
                 await problem(500, "internal", "The request failed for an internal reason")(scope, receive, send)
 
 
-def refuse_stranger(scope: Message, api_key: str | None) -> Response | None:
+def _refuse_stranger(scope: Message, host: Host) -> Response | None:
     """Return the refusal of a request without the right key, or None. No key configured means closed."""
     if scope["path"] in _OPEN_PATHS:
         return None
-    if not api_key:
+    if not host.api_key:
         return problem(503, "no_api_key_configured", "Set the secret API_KEY; until then every request is refused")
     scheme, _, given = (_header(scope, b"authorization") or b"").partition(b" ")
-    if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), api_key.encode()):
-        return None
+    bearer = given.strip() if scheme.lower() == b"bearer" else b""
+    token = _TOKEN_PATH.fullmatch(scope["path"])
+    if token is not None:
+        return _check_token(scope, host, token[1], bearer)
+    return None if hmac.compare_digest(bearer, host.api_key.encode()) else _unauthorized()
+
+
+def _check_token(scope: Message, host: Host, token_id: str, bearer: bytes) -> Response | None:
+    """Note in the scope where a token leads, or return the refusal of a bearer that may not complete it."""
+    if not bearer.isascii():
+        return _unauthorized()
+    try:
+        scope["token"] = host.signer().check(token_id, bearer.decode())
+    except UnauthorizedError:
+        return _unauthorized()
+    except RequestError as error:
+        return problem(error.status, error.error_code, str(error))
+    return None
+
+
+def _unauthorized() -> Response:
     headers = {"www-authenticate": 'Bearer realm="orchestrator"'}
     return problem(401, "unauthorized", "The request carries no valid key", headers=headers)
 

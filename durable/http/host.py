@@ -10,8 +10,9 @@ from starlette.requests import Request
 
 from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, Event, JobView, StepView
+from orchestrator.model import Created, CreateJob, Event, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
+from orchestrator.tokens import TokenAddress, TokenSigner
 from orchestrator.workflow import Registry
 
 
@@ -46,6 +47,26 @@ class JobsBackend(Protocol):
         """Ask a job to stop; return its status."""
         ...
 
+    async def pause(self, job_id: str) -> JobStatus:
+        """Have a job start nothing new; return its status."""
+        ...
+
+    async def resume(self, job_id: str) -> JobStatus:
+        """Have a paused job go on; return its status."""
+        ...
+
+    async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
+        """Run a job that ended without success again; return its status."""
+        ...
+
+    async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
+        """Hand an event to a job, which may wait for it now or later. One event id counts once."""
+        ...
+
+    async def complete_token(self, address: TokenAddress, data: object) -> None:
+        """Complete a token once; completing it again changes nothing."""
+        ...
+
     async def list_jobs(self, query: JobQuery) -> JobPage:
         """Return jobs from the catalog."""
         ...
@@ -78,6 +99,8 @@ class Host:
     log: Log
     #: Waits so many seconds.
     pause: Callable[[float], Awaitable[None]]
+    #: Returns the signer of wait tokens.
+    signer: Callable[[], TokenSigner]
     api_key: str | None = field(repr=False)
 
 

@@ -66,13 +66,6 @@ async def get_steps(request: Request, job_id: JobId) -> Response:
     return answer(models.StepsOut(steps=[step_out(step) for step in steps]))
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses={202: {"model": models.StatusOut}, **NO_JOB})
-async def cancel_job(request: Request, job_id: JobId, body: models.CancelIn | None = None) -> Response:
-    """Ask a job to stop. Steps under way end first, and the workflow's own cleaning up runs."""
-    status = await host_of(request).backend.cancel(checked(job_id), body.reason if body else "")
-    return answer(models.StatusOut(id=job_id, status=status), status=202)
-
-
 @router.get("", responses={200: {"model": models.JobsOut}})
 async def list_jobs(
     request: Request,

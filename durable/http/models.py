@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import (
@@ -42,6 +42,10 @@ def _printable(text: str) -> str:
     return text
 
 
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)
+
+
 def _no_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number of seconds or an ISO 8601 duration is expected")
@@ -76,6 +80,14 @@ class OptionsIn(Body):
         description="Wait this long before starting: seconds, or an ISO 8601 duration",
         examples=[30, "PT1H"],
     )
+    ttl: Delay = Field(
+        default=timedelta(), description="Expire if it has not started after this long; 0 is never", examples=[3600]
+    )
+    max_duration: Delay = Field(
+        default=timedelta(),
+        description="Fail if it is not done this long after its start; 0 is never",
+        examples=["P1D"],
+    )
     priority: int = Field(default=0, ge=0, le=MAX_PRIORITY, description="Seconds of head start over waiting jobs")
     tags: list[Tag] = Field(default_factory=list[str], max_length=MAX_TAGS, examples=[["org_1"]])
     mode: Literal["queue", "direct"] = Field(default="queue", description="direct: start at once, without the queue")
@@ -84,7 +96,9 @@ class OptionsIn(Body):
         """Return the engine's form of these options."""
         return JobOptions(
             idempotency_key=idempotency_key,
-            delay_ms=round(self.delay.total_seconds() * 1000),
+            delay_ms=_ms(self.delay),
+            ttl_ms=_ms(self.ttl),
+            max_duration_ms=_ms(self.max_duration),
             priority=self.priority,
             tags=tuple(dict.fromkeys(self.tags)),
             mode=self.mode,
@@ -113,6 +127,32 @@ class CancelIn(Body):
     """Say why a job is to stop."""
 
     reason: str = Field(default="", max_length=1000)
+
+
+class RetryIn(Body):
+    """Where a retried job begins again: the failed steps unless told otherwise."""
+
+    from_step: str | None = Field(default=None, min_length=1, max_length=2 * MAX_NAME_CHARS, examples=["load"])
+    scratch: bool = Field(default=False, description="Forget every step")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> RetryIn:
+        if self.scratch and self.from_step is not None:
+            raise ValueError("from_step and scratch exclude each other")
+        return self
+
+
+class EventIn(Body):
+    """An event for a job."""
+
+    data: object = Field(default=None, description="What the workflow gets")
+    id: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_CHARS, description="Counts once")
+
+
+class TokenIn(BaseModel):
+    """What completes a token."""
+
+    data: object = None
 
 
 class TriggerIn(BaseModel):
@@ -180,6 +220,19 @@ class StatusOut(BaseModel):
 
     id: str
     status: JobStatus
+
+
+class EventAcceptedOut(BaseModel):
+    """The job keeps the event until its workflow asks for it."""
+
+    id: str = Field(description="The job's id")
+    event: str
+
+
+class TokenOut(BaseModel):
+    """The token is complete."""
+
+    success: bool = True
 
 
 class ProgressOut(BaseModel):

@@ -16,8 +16,9 @@ from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
 from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, Event, JobView, StepView
+from orchestrator.model import Created, CreateJob, Event, JobView, RetryJob, StepView
 from orchestrator.testing import MemorySql, World
+from orchestrator.tokens import TokenAddress
 from orchestrator.views import step_view
 from steps.diagnostics import diagnostic_echo
 
@@ -68,6 +69,15 @@ async def breaking(job: JobContext, payload: Anything) -> None:
     await job.step("break", broken)
 
 
+@workflow("approval")
+async def approval(job: JobContext, payload: Anything) -> object:
+    token = await job.create_token(timeout_ms=3_600_000)
+    job.set_metadata("token", {"id": token.id, "access": token.access_token})
+    decision = await job.wait_for_token(token)
+    event = await job.wait_for_event("signed")
+    return [decision, event]
+
+
 class WorldBackend:
     """Implements :class:`durable.http.host.JobsBackend` over a world of jobs."""
 
@@ -105,6 +115,21 @@ class WorldBackend:
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         return self.world.call(job_id, lambda engine: engine.cancel(reason))
 
+    async def pause(self, job_id: str) -> JobStatus:
+        return self.world.call(job_id, lambda engine: engine.pause())
+
+    async def resume(self, job_id: str) -> JobStatus:
+        return self.world.call(job_id, lambda engine: engine.resume())
+
+    async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
+        return self.world.call(job_id, lambda engine: engine.retry(request))
+
+    async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
+        self.world.call(job_id, lambda engine: engine.deliver_event(name, event_id, data))
+
+    async def complete_token(self, address: TokenAddress, data: object) -> None:
+        self.world.call(address.job_id, lambda engine: engine.complete_token(address.key, data))
+
     async def list_jobs(self, query: JobQuery) -> JobPage:
         return self._fed().list_jobs(query)
 
@@ -129,7 +154,7 @@ class Api:
     """The API and what is behind it."""
 
     def __init__(self, api_key: str | None = KEY) -> None:
-        self.world = World(diagnostic_echo, keep, ingestion, meter, stuck_for_long, breaking)
+        self.world = World(diagnostic_echo, keep, ingestion, meter, stuck_for_long, breaking, approval)
         self.backend = WorldBackend(self.world)
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         self.host = Host(
@@ -139,6 +164,7 @@ class Api:
             entropy=self.world.entropy,
             log=self._log,
             pause=self._pause,
+            signer=lambda: self.world.signer,
             api_key=api_key,
         )
 

@@ -178,6 +178,20 @@ def test_the_catalog_follows(client: httpx.Client) -> None:
     assert 'orchestrator_jobs{workflow="diagnostic-echo",status="failed"}' in client.get("/metrics").text
 
 
+def test_control(client: httpx.Client) -> None:
+    job_id = start(client, {"steps": 2, "sleep_ms": 400})
+    wait_until(lambda: view(client, job_id)["status"] == "suspended", timeout_s=WAIT_S)
+    assert client.post(f"/v1/jobs/{job_id}/pause").json()["status"] == "paused"
+    assert client.post(f"/v1/jobs/{job_id}/events/anything", json={"data": {"n": 1}}).status_code == 202
+    assert client.post(f"/v1/jobs/{job_id}/resume").json()["status"] == "running"
+    assert finished(client, job_id)["status"] == "completed"
+    failed = start(client, {"steps": 1, "fail_at": 1})
+    finished(client, failed)
+    assert client.post(f"/v1/jobs/{failed}/retry", json={"scratch": True}).status_code == 202
+    assert finished(client, failed)["status"] == "failed"
+    problem(client.post("/api/v1/waitpoints/tokens/nonsense/complete", json={"data": 1}), 404, "unknown_token")
+
+
 def test_the_tick_runs(stack: LocalStack, client: httpx.Client) -> None:
     stack.run_scheduled()
     assert client.get("/healthz").status_code == 200
