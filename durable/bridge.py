@@ -254,7 +254,10 @@ class Message:
         self._message = getattr(message, "_binding", message)
         self.id = str(self._message.id)
         self.attempts = int(self._message.attempts)
-        self.body_json = str(js.JSON.stringify(self._message.body))
+        try:
+            self.body_json = str(js.JSON.stringify(self._message.body))
+        except JsException:
+            self.body_json = ""  # not JSON, so nothing of ours
 
     def ack(self) -> None:
         """Take the message off the queue."""
