@@ -21,10 +21,14 @@
         ├── UnknownJobError           404  unknown_job
         ├── UnknownWorkflowError      404  unknown_workflow
         ├── UnknownTokenError         404  unknown_token
+        ├── UnknownScheduleError      404  unknown_schedule
         ├── TokenExpiredError         410  token_expired
         ├── ConflictError             409  conflict
         ├── PayloadTooLargeError      413  payload_too_large
-        └── InvalidPayloadError       422  invalid_payload
+        ├── InvalidPayloadError       422  invalid_payload
+        ├── InvalidCronError          422  invalid_cron
+        ├── UnknownTimeZoneError      422  unknown_time_zone
+        └── ContradictionError        422  contradictory_options
 """
 
 from __future__ import annotations
@@ -194,6 +198,13 @@ class UnknownTokenError(RequestError):
     status = 404
 
 
+class UnknownScheduleError(RequestError):
+    """There is no such schedule."""
+
+    code = "unknown_schedule"
+    status = 404
+
+
 class TokenExpiredError(RequestError):
     """The token has expired."""
 
@@ -219,4 +230,25 @@ class InvalidPayloadError(RequestError):
     """The payload does not fit the workflow's model."""
 
     code = "invalid_payload"
+    status = 422
+
+
+class InvalidCronError(RequestError):
+    """The cron expression is malformed, or no date fits it."""
+
+    code = "invalid_cron"
+    status = 422
+
+
+class UnknownTimeZoneError(RequestError):
+    """There is no such time zone."""
+
+    code = "unknown_time_zone"
+    status = 422
+
+
+class ContradictionError(RequestError):
+    """Two options of the request exclude each other."""
+
+    code = "contradictory_options"
     status = 422

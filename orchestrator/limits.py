@@ -65,3 +65,22 @@ TICK_RETRY_MAX_MS: Final = 60_000
 
 #: A step's timeout unless the author sets one: well under the 15 min an alarm may take (platform.md §1.1).
 STEP_TIMEOUT_MS: Final = 300_000
+
+#: Longest schedule id: its jobs carry it in a tag, ``schedule:<id>``.
+MAX_SCHEDULE_ID_CHARS: Final = 100
+#: Longest cron expression; lists of every minute fit.
+MAX_CRON_CHARS: Final = 256
+#: A planned time that is this old at most counts as on time: a lost alarm is healed by the second platform tick after.
+SCHEDULE_ON_TIME_MS: Final = 120_000
+#: Missed times are caught up within this window unless the schedule says otherwise.
+SCHEDULE_CATCH_UP_MS: Final = 86_400_000
+#: Most planned times of one schedule that wait to be started: by a backfill, or by catching up.
+MAX_SCHEDULE_BACKLOG: Final = 1_000
+#: Jobs a schedule starts per tick, so that a tick stays bounded.
+SCHEDULE_STARTS_PER_TICK: Final = 50
+#: While a waiting start is held up by a job that runs, the schedule looks again after this, doubling to the maximum.
+SCHEDULE_POLL_MS: Final = 2_000
+SCHEDULE_POLL_MAX_MS: Final = 60_000
+#: Planned times shown ahead, and lines of its history that a schedule keeps.
+SCHEDULE_UPCOMING: Final = 10
+SCHEDULE_HISTORY: Final = 50
