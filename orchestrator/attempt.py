@@ -27,6 +27,8 @@ class Settled(msgspec.Struct, frozen=True):
     #: The attempt moved the job forward, so slices that died before it no longer count.
     advanced: bool = True
     progress: Progress | None = None
+    #: Why the job is to rest until somebody resumes it.
+    pause: ErrorRecord | None = None
     #: Event to append, with its data.
     event: tuple[str, object] | None = None
 
@@ -111,7 +113,7 @@ async def _run_each(op: EachOp[object], attempt: Attempt) -> Settled:
         data = codec.encode(tally, what=f"state of {row.key}")
     except Exception as error:
         return failed(op.retry, attempt, error)
-    row = msgspec.structs.replace(row, attempt=1, crashes=0, due_at_ms=None, value=data, error=None)
+    row = msgspec.structs.replace(row, attempt=1, crashes=0, due_at_ms=None, value=data, error=None, policy=None)
     progress = Progress(tally.items, op.total, op.unit)
     if not tally.done:
         return Settled(msgspec.structs.replace(row, status=StepStatus.RUNNING), progress=progress)
@@ -151,9 +153,14 @@ def _advanced(tally: EachTally, cursor: object, state: object, items: int, took_
 def failed(policy: RetryPolicy, attempt: Attempt, error: Exception) -> Settled:
     """Return what follows a failed attempt: another one later, or the operation's failure."""
     row, now_ms = attempt.row, attempt.now_ms()
+    policy = policy if row.policy is None else codec.decode_as(row.policy, RetryPolicy)
     record = error_record(error, step=row.key, attempt=row.attempt)
     decision = decide(policy, attempt=row.attempt, error=error, now_ms=now_ms, random=attempt.random())
     if isinstance(decision, GiveUp):
+        if decision.reason == "exhausted" and policy.on_exhausted == "pause":
+            # Resumed, the step begins again with all its attempts.
+            again = msgspec.structs.replace(row, status=StepStatus.RETRYING, attempt=1, due_at_ms=None, policy=None)
+            return Settled(again, advanced=False, pause=record)
         return given_up(row, record, now_ms)
     retrying = msgspec.structs.replace(
         row,
@@ -161,6 +168,7 @@ def failed(policy: RetryPolicy, attempt: Attempt, error: Exception) -> Settled:
         attempt=row.attempt + 1,
         due_at_ms=decision.due_at_ms,
         error=codec.encode(record),
+        policy=row.policy or codec.encode(policy),
     )
     return Settled(retrying, advanced=False, event=("step.retrying", {"attempt": row.attempt, "error": record.code}))
 

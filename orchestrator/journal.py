@@ -28,7 +28,7 @@ _SCHEMA: tuple[LiteralString, ...] = (
         result blob, error blob)""",
     """create table if not exists step (
         key text primary key, seq integer, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
-        started_at_ms integer, finished_at_ms integer, value blob, error blob) without rowid""",
+        started_at_ms integer, finished_at_ms integer, value blob, error blob, policy blob) without rowid""",
     "create table if not exists due (key text primary key, at_ms integer) without rowid",
     """create table if not exists child (
         operation text, key text, job_id text, payload blob, outcome blob,
@@ -140,16 +140,16 @@ class Journal:
     def steps(self) -> list[StepRow]:
         """Return every step, by the time it began."""
         rows = self.sql.execute(
-            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
-            from step order by seq"""
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error,
+            policy from step order by seq"""
         )
         return [_step(row) for row in rows]
 
     def step(self, key: str) -> StepRow | None:
         """Return one step, or None when the workflow has not reached it."""
         rows = self.sql.execute(
-            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
-            from step where key = ?""",
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error,
+            policy from step where key = ?""",
             key,
         )
         return _step(rows[0]) if rows else None
@@ -191,8 +191,8 @@ class Journal:
     def open_steps(self) -> list[StepRow]:
         """Return the steps that are not settled."""
         rows = self.sql.execute(
-            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error
-            from step where status in ('running', 'retrying', 'waiting') order by seq"""
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error,
+            policy from step where status in ('running', 'retrying', 'waiting') order by seq"""
         )
         return [_step(row) for row in rows]
 
@@ -200,10 +200,10 @@ class Journal:
         """Store a step, over an older state of itself."""
         self.sql.execute(
             """insert into step (key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms,
-            value, error) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            value, error, policy) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             on conflict (key) do update set status = excluded.status, attempt = excluded.attempt,
             crashes = excluded.crashes, due_at_ms = excluded.due_at_ms, finished_at_ms = excluded.finished_at_ms,
-            value = excluded.value, error = excluded.error""",
+            value = excluded.value, error = excluded.error, policy = excluded.policy""",
             step.key,
             step.seq,
             step.kind,
@@ -215,6 +215,7 @@ class Journal:
             step.finished_at_ms,
             step.value,
             step.error,
+            step.policy,
         )
 
     def set_due(self, key: str, at_ms: int | None) -> None:

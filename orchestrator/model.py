@@ -147,6 +147,8 @@ class StepRow(msgspec.Struct, kw_only=True):
     finished_at_ms: int | None = None
     value: bytes | None = None
     error: bytes | None = None
+    #: The retry policy in force since the first failure: a deploy does not change a step that is being retried.
+    policy: bytes | None = None
 
 
 class Event(msgspec.Struct, frozen=True):

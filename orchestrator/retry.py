@@ -27,6 +27,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     jitter: Literal["equal", "full", "none"] = "equal"
     #: Error codes that end the step at once.
     non_retryable: tuple[str, ...] = ()
+    #: After the last attempt: ``fail`` the step, or ``pause`` the job until somebody has mended the cause.
+    on_exhausted: Literal["fail", "pause"] = "fail"
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:

@@ -77,6 +77,8 @@ class Slice:
         #: Operations whose code said itself how far it is: it knows better than a count of items.
         self._reported: set[str] = set()
         self.advanced = False
+        #: Why the job is to rest.
+        self.pause: ErrorRecord | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -93,7 +95,7 @@ class Slice:
         try:
             driver.advance()
             while driver.outcome is None and not self._cancelled:
-                if self._job.status is not JobStatus.PAUSED:
+                if self._job.status is not JobStatus.PAUSED and self.pause is None:
                     await self._start_what_can()
                 if driver.outcome is not None or not self._tasks:
                     break
@@ -288,6 +290,7 @@ class Slice:
         if settled.progress is not None and row.key not in self._reported:
             execution.set_progress(settled.progress)
         self._reported.discard(row.key)
+        self.pause = self.pause or settled.pause
         if settled.advanced:
             self.advanced = True
             if self._job.crashes:

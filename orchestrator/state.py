@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from orchestrator import codec
-from orchestrator.attempt import error_record
-from orchestrator.errors import ConflictError, OrchestratorError, UnknownJobError
+from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
@@ -127,12 +126,12 @@ class JobState:
         self.journal.update_job(job)
         self.drop_execution()
 
-    def pause(self, job: JobRow, error: OrchestratorError) -> None:
-        """Keep a job that its code no longer fits, for a fixed release to resume."""
+    def pause(self, job: JobRow, why: ErrorRecord) -> None:
+        """Keep a job that cannot go on, until its cause is mended and somebody resumes it."""
         now_ms = self.now_ms()
         self.turn(job, JobStatus.PAUSED)
         job.paused_at_ms = now_ms
-        job.error = codec.encode(error_record(error))
+        job.error = codec.encode(why)
         job.slice_open = False
         job.due_at_ms = None
         self.journal.history.add(now_ms, "job.paused", None, job.error)

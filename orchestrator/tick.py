@@ -100,7 +100,7 @@ class Ticker:
             await self._work(job, resources)
         except (JournalMismatchError, RequestError) as error:
             # The code no longer fits the job: another workflow, payload model or journal. A fixed release resumes it.
-            self._state.pause(job, error)
+            self._state.pause(job, error_record(error))
         finally:
             await resources.close()
 
@@ -146,6 +146,8 @@ class Ticker:
             stopped = job.status is JobStatus.CANCELLING or isinstance(execution.driver.outcome, Failure)
             if stopped and job.phase == "main":
                 await self._cancel_children()
+            if work.pause is not None and job.status in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
+                self._state.pause(job, work.pause)
             if not self._conclude(job, execution):
                 break
         if job.status not in TERMINAL:

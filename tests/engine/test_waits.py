@@ -7,7 +7,15 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
-from orchestrator import JobContext, NonRetryableError, StepFailedError, WorkflowOptions, current_step, workflow
+from orchestrator import (
+    JobContext,
+    NonRetryableError,
+    RetryPolicy,
+    StepFailedError,
+    WorkflowOptions,
+    current_step,
+    workflow,
+)
 from orchestrator.errors import (
     ConflictError,
     InvalidRequestError,
@@ -280,3 +288,49 @@ def test_a_delayed_job_starts_when_it_is_due() -> None:
     started_ms = world.view(job_id).started_at_ms
     assert started_ms is not None
     assert 3_600_000 <= started_ms - began_ms < 3_601_000
+
+
+async def unreliable() -> str:
+    log().calls.append(f"attempt {current_step().attempt}")
+    if log().broken:
+        raise ConnectionError("the provider is down")
+    return "up again"
+
+
+@workflow("patient", options=WorkflowOptions(retry=RetryPolicy(max_attempts=3, on_exhausted="pause", jitter="none")))
+async def patient(job: JobContext, payload: Nothing) -> str:
+    return await job.step("call", unreliable)
+
+
+@pytest.mark.parametrize("always_replay", [False, True])
+def test_a_policy_may_pause_the_job_instead_of_failing_it(always_replay: bool) -> None:
+    services = Log()
+    world = World(patient, services=services, always_replay=always_replay)
+    job_id = world.start("patient", {})
+    asyncio.run(world.run())
+    view = world.view(job_id)
+    assert view.status is JobStatus.PAUSED
+    assert view.error is not None
+    assert view.error.message == "the provider is down"
+    services.broken = False
+    world.call(job_id, lambda engine: engine.resume())
+    asyncio.run(world.run())
+    assert (world.view(job_id).status, world.view(job_id).result) == (JobStatus.COMPLETED, "up again")
+    assert services.calls == ["attempt 1", "attempt 2", "attempt 3", "attempt 1"]
+
+
+def test_a_deploy_does_not_change_a_step_that_is_being_retried() -> None:
+    policy = {"now": RetryPolicy(max_attempts=4, jitter="none")}
+
+    @workflow("redeployed")
+    async def redeployed(job: JobContext, payload: Nothing) -> str:
+        return await job.options(retry=policy["now"]).step("call", unreliable)
+
+    services = Log()
+    world = World(redeployed, services=services, always_replay=True)
+    job_id = world.start("redeployed", {})
+    settle(world, for_ms=500)
+    policy["now"] = RetryPolicy(max_attempts=1)
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.FAILED
+    assert len(services.calls) == 4
