@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable.http import enqueue, models
+from durable.http import answers, enqueue, models
 from durable.http.host import Host, host_of
 from durable.http.problems import faults_of, problem_document, problem_of
 from durable.http.shapes import answer
@@ -20,7 +20,7 @@ from orchestrator.model import Created
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 
-@router.post("/v1/jobs/batch", status_code=202, responses={202: {"model": models.BatchOut}})
+@router.post("/v1/jobs/batch", status_code=202, responses={202: {"model": answers.BatchOut}})
 async def create_jobs(request: Request, body: models.BatchIn) -> Response:
     """Record up to 1,000 jobs. Each accepted one is durable when 202 is answered; the others carry their problem."""
     host = host_of(request)
@@ -33,7 +33,7 @@ async def create_jobs(request: Request, body: models.BatchIn) -> Response:
         await enqueue.hand_over(host, workflow, created)
     results = [_result(index, outcome) for index, (_, outcome) in enumerate(outcomes)]
     accepted = sum(item.error is None for item in results)
-    outcome = models.BatchOut(accepted=accepted, rejected=len(results) - accepted, results=results)
+    outcome = answers.BatchOut(accepted=accepted, rejected=len(results) - accepted, results=results)
     return answer(outcome, status=202, exclude_none=True)
 
 
@@ -50,7 +50,9 @@ async def _one(host: Host, item: object) -> tuple[str, Created | dict[str, objec
         return job.workflow, problem_of(error)
 
 
-def _result(index: int, outcome: Created | dict[str, object]) -> models.BatchItemOut:
+def _result(index: int, outcome: Created | dict[str, object]) -> answers.BatchItemOut:
     if isinstance(outcome, Created):
-        return models.BatchItemOut(index=index, id=outcome.id, status=outcome.status, deduplicated=outcome.deduplicated)
-    return models.BatchItemOut(index=index, error=outcome)
+        return answers.BatchItemOut(
+            index=index, id=outcome.id, status=outcome.status, deduplicated=outcome.deduplicated
+        )
+    return answers.BatchItemOut(index=index, error=outcome)

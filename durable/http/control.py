@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable.http import models
+from durable.http import answers, models
 from durable.http.host import host_of
 from durable.http.jobs import NO_JOB, JobId, checked
 from durable.http.problems import Problem
@@ -22,36 +22,36 @@ router = APIRouter(prefix="/v1/jobs", tags=["control"], route_class=StrictRoute)
 token_router = APIRouter(tags=["tokens"], route_class=StrictRoute)
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses={202: {"model": models.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/cancel", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
 async def cancel_job(request: Request, job_id: JobId, body: models.CancelIn | None = None) -> Response:
     """Ask a job to stop. Steps under way end first, and the workflow's own cleaning up runs."""
     status = await host_of(request).backend.cancel(checked(job_id), body.reason if body else "")
-    return answer(models.StatusOut(id=job_id, status=status), status=202)
+    return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/pause", status_code=202, responses={202: {"model": models.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/pause", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
 async def pause_job(request: Request, job_id: JobId) -> Response:
     """Have a job start nothing new. Time spent paused does not count for its waits and timeouts."""
     status = await host_of(request).backend.pause(checked(job_id))
-    return answer(models.StatusOut(id=job_id, status=status), status=202)
+    return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/resume", status_code=202, responses={202: {"model": models.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/resume", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
 async def resume_job(request: Request, job_id: JobId) -> Response:
     """Have a paused job go on."""
     status = await host_of(request).backend.resume(checked(job_id))
-    return answer(models.StatusOut(id=job_id, status=status), status=202)
+    return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/retry", status_code=202, responses={202: {"model": models.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/retry", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
 async def retry_job(request: Request, job_id: JobId, body: models.RetryIn | None = None) -> Response:
     """Run a job that ended without success again: from its failed steps, a named step, or scratch."""
     wish = RetryJob(from_step=body.from_step, scratch=body.scratch) if body else RetryJob()
     status = await host_of(request).backend.retry(checked(job_id), wish)
-    return answer(models.StatusOut(id=job_id, status=status), status=202)
+    return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/events/{name}", status_code=202, responses={202: {"model": models.EventAcceptedOut}, **NO_JOB})
+@router.post("/{job_id}/events/{name}", status_code=202, responses={202: {"model": answers.EventAcceptedOut}, **NO_JOB})
 async def send_event(
     request: Request, job_id: JobId, name: Annotated[str, Path()], body: models.EventIn | None = None
 ) -> Response:
@@ -59,13 +59,13 @@ async def send_event(
     event = body or models.EventIn()
     checked_name(name, what="event name")
     await host_of(request).backend.deliver_event(checked(job_id), name, event.id, event.data)
-    return answer(models.EventAcceptedOut(id=job_id, event=name), status=202)
+    return answer(answers.EventAcceptedOut(id=job_id, event=name), status=202)
 
 
 @token_router.post(
     "/api/v1/waitpoints/tokens/{token_id}/complete",
     responses={
-        200: {"model": models.TokenOut},
+        200: {"model": answers.TokenOut},
         404: {"model": Problem, "description": "There is no such token"},
         410: {"model": Problem, "description": "The token has expired"},
     },
@@ -74,4 +74,4 @@ async def complete_token(request: Request, token_id: Annotated[str, Path()], bod
     """Complete a token. The bearer is the token's own access token; completing it again changes nothing."""
     address = cast("TokenAddress", request.scope["token"])  # the gate has checked the bearer
     await host_of(request).backend.complete_token(address, body.data)
-    return answer(models.TokenOut())
+    return answer(answers.TokenOut())

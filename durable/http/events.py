@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from durable.http import models
+from durable.http import answers
 from durable.http.host import Host, host_of
 from durable.http.jobs import NO_JOB, JobId, checked
 from durable.http.shapes import answer, event_out
@@ -61,7 +61,7 @@ class EventStream(Response):
 @router.get(
     "/{job_id}/events",
     responses={
-        200: {"model": models.EventsOut, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"model": answers.EventsOut, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
         **NO_JOB,
     },
 )
@@ -77,7 +77,7 @@ async def get_events(
     after = after if last_event_id is None else last_event_id
     first = await host.backend.events(checked(job_id), after)
     if "application/json" in accept and "text/event-stream" not in accept:
-        return answer(models.EventsOut(events=[event_out(event) for event in first]))
+        return answer(answers.EventsOut(events=[event_out(event) for event in first]))
     return EventStream(_parts(host, job_id, after, first))
 
 

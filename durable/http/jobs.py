@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.catalog_model import JobQuery
-from durable.http import enqueue, models
+from durable.http import answers, enqueue, models
 from durable.http.host import host_of
 from durable.http.problems import Problem
 from durable.http.shapes import answer, job_out, step_out, summary_out
@@ -42,31 +42,31 @@ def checked(job_id: str) -> str:
     return job_id
 
 
-@router.post("", status_code=202, responses={202: {"model": models.AcceptedOut}})
+@router.post("", status_code=202, responses={202: {"model": answers.AcceptedOut}})
 async def create_job(request: Request, body: models.JobIn, idempotency_key: Key = None) -> Response:
     """Record a job. When 202 is answered it is durable, whatever happens to the queue."""
     host = host_of(request)
     created = await enqueue.record(host, enqueue.request_of(host, body, header_key=idempotency_key))
     await enqueue.hand_over(host, body.workflow, [created])
     return answer(
-        models.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated), status=202
+        answers.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated), status=202
     )
 
 
-@router.get("/{job_id}", responses={200: {"model": models.JobOut}, **NO_JOB})
+@router.get("/{job_id}", responses={200: {"model": answers.JobOut}, **NO_JOB})
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job's status, exact at this moment."""
     return answer(job_out(await host_of(request).backend.view(checked(job_id))))
 
 
-@router.get("/{job_id}/steps", responses={200: {"model": models.StepsOut}, **NO_JOB})
+@router.get("/{job_id}/steps", responses={200: {"model": answers.StepsOut}, **NO_JOB})
 async def get_steps(request: Request, job_id: JobId) -> Response:
     """The steps of a job's journal."""
     steps = await host_of(request).backend.steps(checked(job_id))
-    return answer(models.StepsOut(steps=[step_out(step) for step in steps]))
+    return answer(answers.StepsOut(steps=[step_out(step) for step in steps]))
 
 
-@router.get("", responses={200: {"model": models.JobsOut}})
+@router.get("", responses={200: {"model": answers.JobsOut}})
 async def list_jobs(
     request: Request,
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
@@ -78,4 +78,4 @@ async def list_jobs(
     """Jobs from the catalog, newest first."""
     query = JobQuery(workflow=workflow, status=status, tag=tag, cursor=cursor, limit=limit)
     page = await host_of(request).backend.list_jobs(query)
-    return answer(models.JobsOut(jobs=[summary_out(job) for job in page.jobs], next_cursor=page.next_cursor))
+    return answer(answers.JobsOut(jobs=[summary_out(job) for job in page.jobs], next_cursor=page.next_cursor))

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from durable.catalog_model import CatalogCounts, DeadLetterQuery
-from durable.http import models
+from durable.http import answers, models
 from durable.http.host import host_of
 from durable.http.jobs import MAX_PAGE
 from durable.http.shapes import answer, dead_letter_out
@@ -20,7 +20,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/v1/dead-letters", responses={200: {"model": models.DeadLettersOut}})
+@router.get("/v1/dead-letters", responses={200: {"model": answers.DeadLettersOut}})
 async def list_dead_letters(
     request: Request,
     cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
@@ -29,7 +29,7 @@ async def list_dead_letters(
     """Jobs and messages that gave up, newest first, each with its cause."""
     page = await host_of(request).backend.list_dead_letters(DeadLetterQuery(cursor=cursor, limit=limit))
     letters = [dead_letter_out(letter) for letter in page.dead_letters]
-    return answer(models.DeadLettersOut(dead_letters=letters, next_cursor=page.next_cursor))
+    return answer(answers.DeadLettersOut(dead_letters=letters, next_cursor=page.next_cursor))
 
 
 @router.get(

@@ -6,8 +6,8 @@ import msgspec
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from durable.http import models
-from durable.http.models import timestamp, timestamp_or_none
+from durable.http import answers
+from durable.http.answers import timestamp, timestamp_or_none
 from orchestrator.errors import ErrorRecord
 from orchestrator.model import DeadLetter, Event, JobSummary, JobView, StepView
 
@@ -19,15 +19,15 @@ def answer(body: BaseModel, status: int = 200, *, exclude_none: bool = False) ->
     return Response(body.model_dump_json(exclude_none=exclude_none), status, media_type=_JSON)
 
 
-def job_out(view: JobView) -> models.JobOut:
+def job_out(view: JobView) -> answers.JobOut:
     """Return a job's status."""
     progress = view.progress
-    return models.JobOut(
+    return answers.JobOut(
         id=view.id,
         workflow=view.workflow,
         version=view.version,
         status=view.status,
-        progress=progress and models.ProgressOut(done=progress.done, total=progress.total, unit=progress.unit),
+        progress=progress and answers.ProgressOut(done=progress.done, total=progress.total, unit=progress.unit),
         metadata=view.metadata,
         result=view.result,
         error=_error(view.error),
@@ -43,15 +43,15 @@ def job_out(view: JobView) -> models.JobOut:
         rows_written=view.rows_written,
         revision=view.revision,
         waits=[
-            models.WaitOut(kind=wait.kind, key=wait.key, reason=wait.reason, due_at=timestamp_or_none(wait.due_at_ms))
+            answers.WaitOut(kind=wait.kind, key=wait.key, reason=wait.reason, due_at=timestamp_or_none(wait.due_at_ms))
             for wait in view.waits
         ],
     )
 
 
-def step_out(view: StepView) -> models.StepOut:
+def step_out(view: StepView) -> answers.StepOut:
     """Return a step."""
-    return models.StepOut(
+    return answers.StepOut(
         key=view.key,
         kind=view.kind,
         status=view.status,
@@ -64,14 +64,14 @@ def step_out(view: StepView) -> models.StepOut:
     )
 
 
-def event_out(event: Event) -> models.EventOut:
+def event_out(event: Event) -> answers.EventOut:
     """Return a line of a job's history."""
-    return models.EventOut(id=event.seq, at=timestamp(event.at_ms), kind=event.kind, key=event.key, data=event.data)
+    return answers.EventOut(id=event.seq, at=timestamp(event.at_ms), kind=event.kind, key=event.key, data=event.data)
 
 
-def summary_out(summary: JobSummary) -> models.SummaryOut:
+def summary_out(summary: JobSummary) -> answers.SummaryOut:
     """Return a job of the catalog."""
-    return models.SummaryOut(
+    return answers.SummaryOut(
         id=summary.id,
         workflow=summary.workflow,
         status=summary.status,
@@ -84,9 +84,9 @@ def summary_out(summary: JobSummary) -> models.SummaryOut:
     )
 
 
-def dead_letter_out(letter: DeadLetter) -> models.DeadLetterOut:
+def dead_letter_out(letter: DeadLetter) -> answers.DeadLetterOut:
     """Return a dead letter."""
-    return models.DeadLetterOut(
+    return answers.DeadLetterOut(
         id=letter.id,
         kind=letter.kind,
         job_id=letter.job_id,
@@ -97,5 +97,5 @@ def dead_letter_out(letter: DeadLetter) -> models.DeadLetterOut:
     )
 
 
-def _error(record: ErrorRecord | None) -> models.ErrorOut | None:
-    return None if record is None else models.ErrorOut(**msgspec.structs.asdict(record))
+def _error(record: ErrorRecord | None) -> answers.ErrorOut | None:
+    return None if record is None else answers.ErrorOut(**msgspec.structs.asdict(record))

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable.http import enqueue, models
+from durable.http import answers, enqueue, models
 from durable.http.host import host_of
 from durable.http.jobs import Key
 from durable.http.shapes import answer
@@ -50,7 +50,7 @@ def priority_of(name: str, plan: str | None) -> int:
 def _single(name: str) -> Callable[..., Awaitable[Response]]:
     async def trigger(request: Request, body: models.TriggerIn, idempotency_key: Key = None) -> Response:
         created = await _start(request, name, [body], idempotency_key)
-        return answer(models.TriggerOut(id=created[0]), status=202)
+        return answer(answers.TriggerOut(id=created[0]), status=202)
 
     trigger.__doc__ = f"Start `{WORKFLOWS[name]}`."
     return trigger
@@ -61,9 +61,9 @@ def _many(name: str) -> Callable[..., Awaitable[Response]]:
         request: Request, body: models.TriggerIn | models.TriggerManyIn, idempotency_key: Key = None
     ) -> Response:
         if isinstance(body, models.TriggerIn):
-            return answer(models.TriggerOut(id=(await _start(request, name, [body], idempotency_key))[0]), status=202)
+            return answer(answers.TriggerOut(id=(await _start(request, name, [body], idempotency_key))[0]), status=202)
         ids = await _start(request, name, [_item(item) for item in body.items], idempotency_key)
-        return answer(models.TriggerManyOut(id=ids[0], ids=ids), status=202)
+        return answer(answers.TriggerManyOut(id=ids[0], ids=ids), status=202)
 
     trigger.__doc__ = f"Start `{WORKFLOWS[name]}`, once or for each of several items."
     return trigger
@@ -101,5 +101,5 @@ for _name in WORKFLOWS:
         name=f"trigger {_name}",
         operation_id=f"trigger_{_name.replace('-', '_')}",
         status_code=202,
-        responses={202: {"model": models.TriggerManyOut if _several else models.TriggerOut}},
+        responses={202: {"model": answers.TriggerManyOut if _several else answers.TriggerOut}},
     )
