@@ -1,0 +1,1 @@
+"""Everything that touches Cloudflare: one adapter per port, the objects, and the HTTP API."""

@@ -27,7 +27,7 @@ def page() -> str:
     lines = [
         "# The life of a job",
         "",
-        "Generated from `orchestrator/lifecycle.py` by `python -m local.lifecycle_page`; a test keeps the two together.",
+        "Generated from `orchestrator/lifecycle.py` by `python -m local.lifecycle_page`; a test keeps them together.",
         "",
         "```mermaid",
         "stateDiagram-v2",

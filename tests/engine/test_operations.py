@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 import msgspec
-import pytest
 from pydantic import BaseModel
 
 from orchestrator import (
@@ -210,7 +210,7 @@ def test_retry_waits_grow_and_the_last_error_is_kept() -> None:
 
     error = error_of(run(retry))
     assert (error.code, error.message, error.attempt) == ("retryable", "still down", 5)
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert [round(wait / 1_000) for wait in waits] == [1, 2, 3, 3]
 
 
@@ -284,8 +284,7 @@ def test_a_step_that_kills_its_slice_fails_with_that_cause_and_others_finish() -
 
     view = run(poisoned)
     assert view.status is JobStatus.COMPLETED
-    assert isinstance(view.result, list)
-    assert "killed its slice" in str(view.result[0])
+    assert "killed its slice" in str(view.result)
     assert view.crashes == len(deaths) == 5
 
 
@@ -358,7 +357,7 @@ def test_reordering_and_adding_steps_in_a_deploy_is_safe() -> None:
     async def deployed(job: JobContext, payload: Nothing) -> list[str]:
         results = [await job.step(name, note, name) for name in order]
         await job.sleep(60_000)
-        return results + [await job.step("end", note, "end")]
+        return [*results, await job.step("end", note, "end")]
 
     world = World(deployed, always_replay=True)
     job_id = world.start("deployed", {})

@@ -128,7 +128,7 @@ def test_events_before_and_after_the_wait_arrive_in_order_and_once(always_replay
 
 def test_waiting_costs_no_alarm_until_the_timeout() -> None:
     world = world_with(Log())
-    job_id = world.start("approval", {})
+    world.start("approval", {})
     settle(world)
     ticks = world.ticks
     settle(world, for_ms=86_000_000)
