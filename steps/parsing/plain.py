@@ -42,10 +42,8 @@ def next_piece(text: str, position: int, final: bool, newline: str, line_chars: 
     if len(text) - position > FRAGMENT_CHARS:
         if line_chars + FRAGMENT_CHARS > LINE_CHARS_MAX:
             raise FormatError("line_too_long", line_too_long(), position)
+        # A line end of two characters is never cut in half: its second one would have been found above.
         end = position + FRAGMENT_CHARS
-        # A line end of two characters must not be cut in half.
-        if text[end - 1] == "\r":
-            end -= 1
         return end, end, False
     return (len(text), len(text), True) if final else None
 

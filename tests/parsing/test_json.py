@@ -61,6 +61,7 @@ def test_large_values_anywhere_are_opened() -> None:
     document = {"meta": {"v": 1}, "data": {"rows": [big, {"k": big}]}, "end": "z"}
     texts = read_texts(json.dumps(document), "a.json", chunk_size=64)
     assert texts[0] == "meta.v: 1\n\ndata.rows[0][0]: " + "y" * 30
+    assert texts[2500] == "data.rows[0][2500]: " + "y" * 30
     assert texts[-1].endswith("end: z")
     assert sum(text.count("y" * 30) for text in texts) == 10_000
 
@@ -106,6 +107,9 @@ class _Prefixed:
         (b'{"a" 1}', 5),
         (b"[1, 2,]", 6),
         (b"[1 2]", 3),
+        (b'[{"a": 1},]', 10),
+        (b'[{"a": 1} {"a": 2}]', 10),
+        (b'[{"a": 1}, "b": 2]', 14),
         (b"[1] x", 4),
         (b'{"a": nope}', 6),
         (b'{"a": "b\\x"}', 8),

@@ -74,7 +74,9 @@ def test_a_fence_is_closed_only_by_its_own_mark() -> None:
 
 
 def test_front_matter_is_text_without_headings() -> None:
-    assert _chunks("---\ntitle: x\n---\n# H\n") == [(None, "---\ntitle: x\n---"), ("H", "# H")]
+    matter = "---\n# a comment\ntitle: x\n---"
+    assert _chunks(f"{matter}\n# H\n") == [(None, matter), ("H", "# H")]
+    assert _chunks(f"text\n\n{matter}\n")[-1][0] == "a comment > title: x"
     assert _chunks("---\n\nTitle\n---\ntext") == [(None, "---"), ("Title", "Title\n\ntext")]
 
 
