@@ -117,6 +117,7 @@ class Ticker:
         if job.started_at_ms is None:
             job.started_at_ms = now_ms
             self._journal.history.add(now_ms, "job.started")
+            self._journal.outbox.add("catalog", b"", now_ms)
             self._journal.set_due(TTL, None)
             max_duration_ms = codec.decode_as(job.options, JobOptions).max_duration_ms
             if max_duration_ms:
