@@ -129,19 +129,24 @@ async def note_parsed(connection: Connection, document_id: str, size_bytes: int,
     return tag != "UPDATE 0"
 
 
-async def revive(connection: Connection, document_id: str) -> None:
-    """Turn a document that FAILED back to PROCESSING: its chunk loop begins again, so nothing stored is relied on."""
-    await connection.execute(
-        """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
-            "updatedAt" = now() at time zone 'utc' where id = $1 and status = 'FAILED'""",
-        document_id,
-    )
-
-
 async def is_processing(connection: Connection, document_id: str) -> bool:
     """Tell whether the document may be processed still. Not when it FAILED: its vectors were removed."""
     row = await connection.fetchrow(
         "select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')", document_id
+    )
+    return row is not None
+
+
+async def begin_chunks(connection: Connection, document_id: str) -> bool:
+    """Tell whether the document may be processed, from its first chunk on.
+
+    One that FAILED may, and turns back to PROCESSING: somebody has the run tried again, and no vector is relied on.
+    """
+    row = await connection.fetchrow(
+        """with revived as (update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc' where id = $1 and status = 'FAILED')
+        select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
+        document_id,
     )
     return row is not None
 
