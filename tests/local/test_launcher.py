@@ -90,7 +90,8 @@ def test_a_missing_class_is_refused(tmp_path: Path) -> None:
 def alive(family: list[psutil.Process]) -> list[psutil.Process]:
     """Return the processes that still run; one that has ended and waits for its parent's notice does not."""
     found: list[psutil.Process] = []
-    for process in family:
+    _, left = psutil.wait_procs(family, timeout=5)  # the last one may still be ending
+    for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
