@@ -134,6 +134,10 @@ class ScheduleJournal:
         """Forget the starts that nobody asked for by hand: what pausing does."""
         self._sql.execute("delete from waiting where reason in ('scheduled', 'catch_up')")
 
+    def drop_waiting(self) -> None:
+        """Forget every start that waits."""
+        self._sql.execute("delete from waiting")
+
     # -- history -----------------------------------------------------------------------------------------------------
 
     def add_started(self, start: WaitingStart, at_ms: int) -> None:

@@ -12,7 +12,7 @@ from orchestrator.schedule import CatchUp, Overlap, Schedule
 Origin = Literal["api", "code"]
 #: ``retired``: its declaration has left the code, and it continues if it comes back. ``deleted``: it is forgotten as
 #: soon as the index knows.
-ScheduleState = Literal["live", "retired", "deleted"]
+ScheduleStatus = Literal["live", "retired", "deleted"]
 #: Why a job was started: its time came, its time was missed, somebody asked for past times, or for one now.
 Reason = Literal["scheduled", "catch_up", "backfill", "manual"]
 Outcome = Literal["started", "skipped", "missed", "refused"]
@@ -23,7 +23,7 @@ class ScheduleRow(msgspec.Struct, kw_only=True):
 
     schedule: Schedule
     origin: Origin
-    state: ScheduleState
+    state: ScheduleStatus
     paused: bool
     created_at_ms: int
     updated_at_ms: int
