@@ -121,7 +121,8 @@ async def _run_each(op: EachOp[object], attempt: Attempt) -> Settled:
             page,
         )
         state = await op.body(batch) if page.items or page.done is False else batch.state
-        tally = _advanced(tally, page.cursor, state, len(page.items), attempt.now_ms() - began_ms, done=page.done)
+        size = _next_size(op, tally, attempt.now_ms() - began_ms)
+        tally = _advanced(tally, page.cursor, state, len(page.items), size, done=page.done)
         data = codec.encode(tally, what=f"state of {row.key}")
     except Exception as error:
         return failed(op.retry, attempt, error)
@@ -144,13 +145,17 @@ def _resized(op: EachOp[object], row: StepRow) -> EachTally:
     return msgspec.structs.replace(tally, size=size, ceiling=max(op.batch.minimum, size))
 
 
-def _advanced(tally: EachTally, cursor: object, state: object, items: int, took_ms: int, *, done: bool) -> EachTally:
-    """Return the tally after a batch. The clock moves only with I/O, so the ceiling is what bounds pure CPU work."""
-    size = tally.size
+def _next_size(op: EachOp[object], tally: EachTally, took_ms: int) -> int:
+    """Return the next batch's size. The clock moves only with I/O, so the ceiling is what bounds pure CPU work."""
     if took_ms < BATCH_TARGET_MS:
-        size = min(tally.ceiling, size * 2)
-    elif took_ms > 4 * BATCH_TARGET_MS:
-        size = max(1, size // 2)
+        return min(tally.ceiling, tally.size * 2)
+    if took_ms > 4 * BATCH_TARGET_MS:
+        return max(op.batch.minimum, tally.size // 2)
+    return tally.size
+
+
+def _advanced(tally: EachTally, cursor: object, state: object, items: int, size: int, *, done: bool) -> EachTally:
+    """Return the tally after a batch."""
     return EachTally(
         cursor=None if done else cursor,
         state=state,
