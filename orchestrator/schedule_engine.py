@@ -262,6 +262,8 @@ class ScheduleEngine:
         if (schedule.cron, schedule.time_zone) != (row.schedule.cron, row.schedule.time_zone):
             room = MAX_SCHEDULE_BACKLOG - self._journal.count_waiting()
             due = None if row.paused else due_times(row.schedule, row.decided_ms, now_ms, room)
+            if due is not None and due.missed_ms is not None:
+                self._journal.add_not_started("missed", "scheduled", due.missed_ms, now_ms, count=due.missed)
             if due is not None and due.times:
                 starts = [planned_start(row, at_ms, "scheduled", backlog=True) for at_ms in due.times]
                 self._journal.add_waiting(starts)
