@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, control, events, jobs, operations, problems, triggers
+from durable.http import batch, control, events, jobs, operations, problems, schedules, triggers
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -54,6 +54,7 @@ def create_app() -> Gate:
         events.router,
         control.token_router,
         triggers.router,
+        schedules.router,
         operations.router,
     ):
         app.include_router(router)

@@ -71,6 +71,7 @@ class ScheduleHost:
         known = self.world.listed.get(summary.id)
         if known is None or known.revision < summary.revision:
             self.world.listed[summary.id] = summary
+        self.world.on_publish(summary)
 
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self.world.logs.append((level, event, dict(fields)))
@@ -143,6 +144,8 @@ class ScheduleWorld(World):
         self.clock.time_ms = at(start)
         self.hosts: dict[str, ScheduleHost] = {}
         self.listed: dict[str, ScheduleSummary] = {}
+        #: Hears what the index hears.
+        self.on_publish: Callable[[ScheduleSummary], None] = lambda summary: None
         #: The jobs that schedules have created, in order.
         self.created: list[CreateJob] = []
         #: What the next calls raise, by name.
