@@ -65,7 +65,7 @@ class Cron:
             self._parsed = CronSim(expression, datetime(2000, 1, 1))
             never = self._next_wall(datetime(2000, 1, 1)) is None
         except CronSimError as error:
-            raise InvalidCronError(f"The cron expression is malformed: {error}") from None
+            raise InvalidCronError(f"The cron expression is malformed or fits no date: {error}") from None
         if never:
             raise InvalidCronError("No date fits the cron expression")
 

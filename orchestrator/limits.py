@@ -81,7 +81,7 @@ MAX_SCHEDULE_BACKLOG: Final = 1_000
 #: Jobs a schedule starts per tick, so that a tick stays bounded.
 SCHEDULE_STARTS_PER_TICK: Final = 50
 #: While a waiting start is held up by a job that runs, the schedule looks again after this, doubling to the maximum.
-SCHEDULE_POLL_MS: Final = 2_000
+SCHEDULE_POLL_MS: Final = 250
 SCHEDULE_POLL_MAX_MS: Final = 60_000
 #: Planned times shown ahead, and lines of its history that a schedule keeps.
 SCHEDULE_UPCOMING: Final = 10

@@ -31,8 +31,11 @@ class WorldSchedules:
         return await self._ask("create", schedule.id, lambda engine: engine.create(schedule))
 
     async def view(self, schedule_id: str) -> ScheduleView:
-        self.world.ask(schedule_id, lambda engine: engine.wake())
-        return await self._ask("view", schedule_id, lambda engine: engine.view())
+        def look(engine: ScheduleEngine) -> ScheduleView:
+            engine.wake()
+            return engine.view()
+
+        return await self._ask("view", schedule_id, look)
 
     async def update(self, schedule_id: str, changes: Mapping[str, object]) -> ScheduleView:
         return await self._ask("update", schedule_id, lambda engine: engine.update(changes))
