@@ -1,0 +1,170 @@
+"""The schedule of a lane, judged by an independent model; and its speed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator import KeyLimit, LanePolicy, Rate
+from orchestrator.errors import DefinitionError
+from orchestrator.lane_schedule import LaneState, Permit, schedule, why
+from tests.lanes.model import Model
+
+START_MS = 1_700_000_000_000
+rates = st.none() | st.builds(
+    Rate, count=st.integers(1, 7), per_ms=st.sampled_from([1, 7, 100, 1_000]), burst=st.none() | st.integers(1, 4)
+)
+limits = st.none() | st.integers(1, 4)
+policies = st.builds(
+    LanePolicy,
+    name=st.just("model"),
+    concurrency=limits,
+    keys=st.lists(
+        st.builds(KeyLimit, st.sampled_from(["org", "ns", "tenant"]), limits, rates),
+        max_size=3,
+        unique_by=lambda k: k.name,
+    ).map(tuple),
+    rate=rates,
+    fair=st.booleans(),
+    aging_ms=st.sampled_from([0, 10, 1_000]),
+)
+keys = st.dictionaries(st.sampled_from(["org", "ns", "tenant"]), st.sampled_from(["a", "b", "c"]), max_size=3)
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), keys, st.integers(0, 3), st.integers(0, 500)),
+        st.tuples(st.just("remove"), st.integers(0, 1_000)),
+        st.tuples(st.just("wait"), st.sampled_from([0, 1, 13, 143, 1_000])),
+        st.tuples(st.just("pause")),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(policies, actions)
+def test_the_schedule_does_what_the_model_does(policy: LanePolicy, todo: list[tuple[object, ...]]) -> None:
+    state, model = LaneState(policy), Model(policy)
+    now_ms, seq = START_MS, 0
+    known: list[str] = []
+    for action in todo:
+        if action[0] == "ask":
+            seq += 1
+            for lane in (state.add, model.ask):
+                lane(permit(seq, now_ms - int(str(action[3])), dict(action[1]), int(str(action[2]))))  # type: ignore[call-overload]
+            known.append(str(seq))
+        elif action[0] == "remove" and known:
+            gone = known.pop(int(str(action[1])) % len(known))
+            assert state.remove(gone)
+            model.remove(gone)
+        elif action[0] == "wait":
+            now_ms += int(str(action[1]))
+        elif action[0] == "pause":
+            state.paused = model.paused = not state.paused
+        decision = schedule(now_ms, state)
+        assert list(decision.grants) == model.grants(now_ms)
+        for granted in decision.grants:
+            state.grant(granted, now_ms, now_ms)
+        assert state.running == len(model.running)
+        after = schedule(now_ms, state)
+        assert after.grants == ()
+        assert after.next_due_ms == model.next_due_ms(now_ms)
+
+
+def permit(seq: int, since_ms: int, keys: dict[str, str] | None = None, priority: int = 0) -> Permit:
+    return Permit(id=str(seq), job_id=f"run_{seq}", keys=keys or {}, priority=priority, since_ms=since_ms, seq=seq)
+
+
+def lane(policy: LanePolicy, *permits: Permit) -> LaneState:
+    state = LaneState(policy)
+    for item in permits:
+        state.add(item)
+    return state
+
+
+def run_all(state: LaneState, now_ms: int = START_MS) -> list[str]:
+    """Let one job at a time run to its end; return the order."""
+    order: list[str] = []
+    while grants := schedule(now_ms, state).grants:
+        order += grants
+        for item in grants:
+            state.grant(item, now_ms, now_ms)
+            state.remove(item)
+    return order
+
+
+def test_keys_take_turns() -> None:
+    policy = LanePolicy(name="turns", concurrency=1, keys=(KeyLimit("org"),))
+    many = [permit(n, START_MS, {"org": "many"}) for n in range(1, 5)]
+    few = [permit(n, START_MS, {"org": "few"}) for n in range(5, 7)]
+    assert run_all(lane(policy, *many, *few)) == ["1", "5", "2", "6", "3", "4"]
+
+
+def test_priority_is_a_head_start_that_waiting_makes_up_for() -> None:
+    policy = LanePolicy(name="aging", concurrency=1)
+    old, fresh = permit(1, START_MS - 9_000), permit(2, START_MS, priority=10)
+    older = permit(3, START_MS - 11_000)
+    assert run_all(lane(policy, old, fresh, older)) == ["3", "2", "1"]
+
+
+def test_a_full_key_does_not_keep_others_waiting() -> None:
+    policy = LanePolicy(name="keys", concurrency=3, keys=(KeyLimit("org", 1), KeyLimit("ns", 1)))
+    state = lane(
+        policy,
+        permit(1, START_MS, {"org": "a", "ns": "x"}),
+        permit(2, START_MS, {"org": "a", "ns": "y"}),
+        permit(3, START_MS, {"org": "b", "ns": "x"}),
+        permit(4, START_MS, {"org": "c", "ns": "z"}),
+    )
+    for granted in schedule(START_MS, state).grants:
+        state.grant(granted, START_MS, START_MS)
+    assert [item.id for item in state.permits.values() if item.granted_at_ms] == ["1", "4"]
+    assert why(START_MS, state, state.permits["2"]).reason == "key org=a: 1 of 1"
+    assert why(START_MS, state, state.permits["3"]).reason == "key ns=x: 1 of 1"
+    assert schedule(START_MS, state).next_due_ms is None
+
+
+def test_reasons_name_what_is_missing() -> None:
+    state = lane(LanePolicy(name="ingest", concurrency=1), permit(1, START_MS), permit(2, START_MS))
+    state.grant("1", START_MS, START_MS)
+    assert schedule(START_MS, state).reasons == ("lane ingest: 1 of 1 running",)
+    state.paused = True
+    assert why(START_MS, state, state.permits["2"]).reason == "lane paused"
+    slow = lane(LanePolicy(name="slow", rate=Rate(count=1, per_ms=1_200)), permit(1, START_MS), permit(2, START_MS))
+    slow.grant("1", START_MS, START_MS)
+    obstacle = why(START_MS, slow, slow.permits["2"])
+    assert (obstacle.reason, obstacle.due_at_ms) == ("rate of the lane, 1 per 1.2 s: next in 1.2 s", START_MS + 1_200)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Rate(count=0),
+        lambda: LanePolicy(name="x", concurrency=0),
+        lambda: KeyLimit("org", 0),
+        lambda: LanePolicy(name="x", keys=(KeyLimit("a"), KeyLimit("a"))),
+    ],
+)
+def test_impossible_limits_are_refused(make: object) -> None:
+    assert callable(make)
+    with pytest.raises(DefinitionError):
+        make()
+
+
+@pytest.mark.parametrize("orgs", [1, 200, 10_000])
+def test_one_admission_costs_little_with_ten_thousand_waiting(orgs: int) -> None:
+    """At least 2,000 a second; the work is counted in CPU time of this process alone."""
+    policy = LanePolicy(name="busy", concurrency=90, keys=(KeyLimit("org", 90 if orgs == 1 else 3),))
+    state = lane(policy, *(permit(n, START_MS + n, {"org": str(n % orgs)}) for n in range(10_000)))
+    running: list[str] = []
+    admitted = 0
+    began = time.process_time()
+    while admitted < 4_000:
+        for granted in schedule(START_MS, state).grants:
+            state.grant(granted, START_MS, START_MS)
+            running.append(granted)
+            admitted += 1
+        state.remove(running.pop(0))
+    assert admitted / (time.process_time() - began) > 2_000
