@@ -6,7 +6,7 @@ Calls change the journal and re-arm the alarm in one group of synchronous writes
 from __future__ import annotations
 
 from orchestrator import codec
-from orchestrator.admission import Admission, waits_for_lane
+from orchestrator.admission import Admission, Ticket, waits_for_lane
 from orchestrator.errors import ConflictError, ErrorRecord, InvalidRequestError, TokenExpiredError, UnknownTokenError
 from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
@@ -106,10 +106,14 @@ class JobEngine:
             self._act_now(job)
         return True
 
+    def waiting_ticket(self) -> Ticket | None:
+        """Return what the job waits for at its lane; None when it does not."""
+        job = self._state.load()
+        return self._state.tickets.get() if job is not None and waits_for_lane(job, self._state.tickets) else None
+
     async def explain_lane(self) -> PermitAnswer | None:
         """Return why the job's lane keeps it waiting, as the lane sees it now; None when it does not or is silent."""
-        job = self._state.load()
-        ticket = None if job is None or not waits_for_lane(job, self._state.tickets) else self._state.tickets.get()
+        ticket = self.waiting_ticket()
         if ticket is None:
             return None
         try:

@@ -332,7 +332,8 @@ class World:
         found = self.objects.get(job_id)
         if found is None:
             raise UnknownJobError
-        job = found.engine.known()
-        ticket = Tickets(found.sql).get() if waits_for_lane(job, Tickets(found.sql)) else None
-        lane = None if ticket is None else self.lanes.get(ticket.lane).engine.explain(ticket.permit_id)
-        return job_view(job, found.engine.journal, lane)
+        ticket = self.call(job_id, lambda engine: engine.waiting_ticket())
+        lane = None
+        if ticket is not None:
+            lane = self.lanes.get(ticket.lane).call(lambda engine: engine.explain(ticket.permit_id))
+        return self.call(job_id, lambda engine: job_view(engine.known(), engine.journal, lane))

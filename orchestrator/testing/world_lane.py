@@ -171,12 +171,7 @@ class Lanes:
         for item in self._world.objects.values():
             journal = Journal(item.sql)
             job = journal.load_job() if journal.exists() else None
-            if (
-                job is None
-                or job.status in TERMINAL
-                or job.status is not JobStatus.WAITING
-                or item.alarm_ms is not None
-            ):
+            if job is None or job.status is not JobStatus.WAITING or item.alarm_ms is not None:
                 continue
             ticket = Tickets(item.sql).get()
             lane = None if ticket is None else self.by_name.get(ticket.lane)
