@@ -19,6 +19,8 @@ class Fault(msgspec.Struct, frozen=True):
     code: str
     message: str
     details: dict[str, object] = {}
+    #: The class, which says more than the code where a class carries several codes.
+    kind: str = ""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -33,7 +35,7 @@ def answer(call: Callable[[], object]) -> str:
     try:
         value = call()
     except OrchestratorError as error:
-        fault = Fault(error.error_code, str(error), dict(error.details))
+        fault = Fault(error.error_code, str(error), dict(error.details), type(error).__name__)
         return msgspec.json.encode(Envelope(error=fault)).decode()
     return msgspec.json.encode({"ok": value}).decode()
 
@@ -52,10 +54,10 @@ def unwrap(text: str, into: type[T]) -> T:
 
 
 def _raised(fault: Fault) -> OrchestratorError:
-    kind = _request_errors().get(fault.code, OrchestratorError)
+    kind = _request_errors().get(fault.kind, OrchestratorError)
     return kind(fault.message, code=fault.code, details=fault.details)
 
 
 def _request_errors() -> Mapping[str, type[RequestError]]:
     kinds = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, RequestError)]
-    return {kind.code: kind for kind in kinds}
+    return {kind.__name__: kind for kind in kinds}

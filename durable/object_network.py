@@ -59,7 +59,8 @@ class ObjectNetwork:
 
     async def publish(self, summary: JobSummary) -> None:
         """See :class:`orchestrator.ports.Network`."""
-        await self._call(CATALOG, CATALOG_NAME, "publish", msgspec.json.encode(summary).decode())
+        text = await self._call(CATALOG, CATALOG_NAME, "publish", msgspec.json.encode(summary).decode())
+        envelope.unwrap(text, type(None))  # a catalog that could not take it is asked again
 
     async def _job(self, job_id: str, method: str, *args: str) -> str:
         return await self._call(JOBS, job_id, method, *args)

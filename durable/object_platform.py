@@ -84,10 +84,11 @@ class ObjectResources:
 
     def __init__(self, env: bridge.Env) -> None:
         self._databases = WorkerDatabases(env)
+        self._blobs = R2Blobs(env.bucket("BLOBS"))
         ai = env.ai("AI")
         self._services = Services(
             settings=settings(env),
-            blobs=R2Blobs(env.bucket("BLOBS")),
+            blobs=self._blobs,
             http=FetchHttp(),
             database=self._databases.get,
             ai=None if ai is None else BoundWorkersAi(ai),
@@ -101,6 +102,10 @@ class ObjectResources:
     def database(self) -> Database:
         """See :class:`orchestrator.ports.Resources`."""
         return self._databases.get()
+
+    def blobs(self) -> R2Blobs:
+        """See :class:`orchestrator.ports.Resources`."""
+        return self._blobs
 
     async def close(self) -> None:
         """See :class:`orchestrator.ports.Resources`."""

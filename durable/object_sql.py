@@ -9,7 +9,8 @@ from orchestrator.errors import StorageValueError
 from orchestrator.limits import MAX_VALUE_BYTES
 from orchestrator.ports import SqlRow, SqlValue
 
-_MAX_INTEGER = 2**53
+#: JavaScript's greatest safe integer: larger ones cross as BigInt, which SQL refuses.
+_MAX_INTEGER = 2**53 - 1
 
 
 class ObjectSql:
@@ -38,7 +39,7 @@ def _check(param: SqlValue) -> None:
         # JavaScript's true is stored as the text "true" (platform.md §1.2).
         raise StorageValueError("A SQL parameter cannot be a bool; store 0 or 1")
     elif isinstance(param, int) and not -_MAX_INTEGER <= param <= _MAX_INTEGER:
-        raise StorageValueError("A SQL integer is at most 2**53; store larger ones as text")
+        raise StorageValueError("A SQL integer is at most 2**53 - 1; store larger ones as text")
 
 
 class ObjectAlarm:

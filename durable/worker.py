@@ -21,6 +21,7 @@ from durable.workflows import registry
 
 __all__ = ["CatalogObject", "Default", "JobObject"]
 
+bridge.take_back_cancelled_timers()
 _app = create_app()
 # Found now, so that a deployed Worker's snapshot holds every workflow's imports.
 registry()

@@ -10,11 +10,13 @@ Three archives, all with bytecode, since compiling Python in WebAssembly at ever
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import subprocess
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +62,25 @@ def build(root: Path, packages: Iterable[Path]) -> Bundle:
     Raises:
         BundleError: a source does not compile, or the installation is incomplete.
     """
+    target = root / "build" / "runtime"
+    target.mkdir(parents=True, exist_ok=True)
+    with _alone(target / "lock"):
+        return _build(root, target, packages)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Let one launcher at a time build: two of a folder may start together."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(root: Path, target: Path, packages: Iterable[Path]) -> Bundle:
     wheels = root / "build" / "worker-packages"
     standard = _unpack_standard_library(root)
     if not wheels.is_dir() or not standard.is_dir():
         raise BundleError("the Worker's packages are not installed: run `make install`")
-    target = root / "build" / "runtime"
-    target.mkdir(parents=True, exist_ok=True)
     bundle = Bundle(target / "stdlib.zip", target / "library.zip", target / "files.zip")
     native, pure = _split(wheels)
     _write(root, bundle.stdlib, [_tree(standard, None, "/lib/python314.zip")], with_sources=False)

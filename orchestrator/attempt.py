@@ -7,16 +7,16 @@ from typing import cast
 
 import msgspec
 
-from orchestrator import codec
+from orchestrator import codec, large
 from orchestrator.driver import AnyOp, Failure, Outcome, Success
 from orchestrator.errors import ErrorRecord, StepFailedError
 from orchestrator.lifecycle import StepStatus
-from orchestrator.limits import BATCH_TARGET_MS
+from orchestrator.limits import BATCH_TARGET_MS, MAX_LARGE_VALUE_BYTES, MAX_VALUE_BYTES
 from orchestrator.model import Progress, StepRow
 from orchestrator.operations import Batch, EachOp, StepOp, TransactionOp
-from orchestrator.ports import Database
+from orchestrator.ports import Blobs, Database
 from orchestrator.retry import GiveUp, RetryPolicy, decide, error_code
-from orchestrator.tally import EachTally, carried, each_result, each_tally
+from orchestrator.tally import EachTally, carried, each_result, each_tally, restored
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -38,7 +38,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     row: StepRow
     idempotency_key: str
+    job_id: str
     database: Callable[[], Database]
+    blobs: Callable[[], Blobs]
     now_ms: Callable[[], int]
     random: Callable[[], float]
 
@@ -53,12 +55,22 @@ async def run(op: AnyOp, attempt: Attempt) -> Settled:
     return await _run_step(step, attempt, step.run)
 
 
+async def fetch(op: AnyOp, attempt: Attempt) -> Settled:
+    """Fetch the recorded result of an operation that a replay has reached and that lies in object storage."""
+    reference = attempt.row.value or b""
+    data = await large.load(attempt.blobs(), reference)
+    return Settled(attempt.row, Success(restored(op, data)), advanced=False)
+
+
 async def _run_step(
     op: StepOp[object] | TransactionOp[object], attempt: Attempt, body: Callable[[], Awaitable[object]]
 ) -> Settled:
     row = attempt.row
     try:
-        data, value = codec.roundtrip(await body(), op.into, what=f"result of {row.key}")
+        what = f"result of {row.key}"
+        data, value = codec.roundtrip(await body(), op.into, what=what, limit_bytes=MAX_LARGE_VALUE_BYTES)
+        if data is not None and len(data) > MAX_VALUE_BYTES:
+            data = await large.store(attempt.blobs(), attempt.job_id, data)
     except Exception as error:
         return failed(op.retry, attempt, error)
     done = msgspec.structs.replace(
@@ -109,7 +121,8 @@ async def _run_each(op: EachOp[object], attempt: Attempt) -> Settled:
             page,
         )
         state = await op.body(batch) if page.items or page.done is False else batch.state
-        tally = _advanced(tally, page.cursor, state, len(page.items), attempt.now_ms() - began_ms, done=page.done)
+        size = _next_size(op, tally, attempt.now_ms() - began_ms)
+        tally = _advanced(tally, page.cursor, state, len(page.items), size, done=page.done)
         data = codec.encode(tally, what=f"state of {row.key}")
     except Exception as error:
         return failed(op.retry, attempt, error)
@@ -132,13 +145,17 @@ def _resized(op: EachOp[object], row: StepRow) -> EachTally:
     return msgspec.structs.replace(tally, size=size, ceiling=max(op.batch.minimum, size))
 
 
-def _advanced(tally: EachTally, cursor: object, state: object, items: int, took_ms: int, *, done: bool) -> EachTally:
-    """Return the tally after a batch. The clock moves only with I/O, so the ceiling is what bounds pure CPU work."""
-    size = tally.size
+def _next_size(op: EachOp[object], tally: EachTally, took_ms: int) -> int:
+    """Return the next batch's size. The clock moves only with I/O, so the ceiling is what bounds pure CPU work."""
     if took_ms < BATCH_TARGET_MS:
-        size = min(tally.ceiling, size * 2)
-    elif took_ms > 4 * BATCH_TARGET_MS:
-        size = max(1, size // 2)
+        return min(tally.ceiling, tally.size * 2)
+    if took_ms > 4 * BATCH_TARGET_MS:
+        return max(op.batch.minimum, tally.size // 2)
+    return tally.size
+
+
+def _advanced(tally: EachTally, cursor: object, state: object, items: int, size: int, *, done: bool) -> EachTally:
+    """Return the tally after a batch."""
     return EachTally(
         cursor=None if done else cursor,
         state=state,

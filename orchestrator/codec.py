@@ -17,12 +17,13 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder()
 
 
-def encode(value: object, *, what: str = "value") -> bytes:
+def encode(value: object, *, what: str = "value", limit_bytes: int = MAX_VALUE_BYTES) -> bytes:
     """Encode a value for storage.
 
     Args:
         value: builtins, msgspec structs, dataclasses or pydantic models.
         what: names the value in errors.
+        limit_bytes: what it may take; a row's size unless the caller keeps it elsewhere.
 
     Raises:
         ValueNotEncodableError: the value holds something MessagePack has no form for.
@@ -32,8 +33,8 @@ def encode(value: object, *, what: str = "value") -> bytes:
         data = _VERSION + _encoder.encode(_plain(value))
     except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise ValueNotEncodableError(f"The {what} cannot be stored: {error}") from error
-    if len(data) > MAX_VALUE_BYTES:
-        raise ValueTooLargeError(f"The {what} takes {len(data)} bytes; a checkpoint holds {MAX_VALUE_BYTES}")
+    if len(data) > limit_bytes:
+        raise ValueTooLargeError(f"The {what} takes {len(data)} bytes; a checkpoint holds {limit_bytes}")
     return data
 
 
@@ -47,17 +48,20 @@ def decode_as(data: bytes, into: type[T]) -> T:
     return msgspec.msgpack.decode(_body(data), type=into)
 
 
-def roundtrip(value: object, into: object | None = None, *, what: str = "value") -> tuple[bytes | None, object]:
+def roundtrip(
+    value: object, into: object | None = None, *, what: str = "value", limit_bytes: int = MAX_VALUE_BYTES
+) -> tuple[bytes | None, object]:
     """Return the stored form of a value and the value a replay would read, so that a first run equals a replay.
 
     Args:
         value: what a step returned.
         into: the type a replay converts to, or None for builtins.
         what: names the value in errors.
+        limit_bytes: what the stored form may take.
     """
     if value is None:
         return None, None
-    data = encode(value, what=what)
+    data = encode(value, what=what, limit_bytes=limit_bytes)
     if isinstance(value, _ATOMS):
         return data, value
     return data, restore(data, into)

@@ -11,6 +11,7 @@ The rules are those of Debian's cron (``man 8 cron``):
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from orchestrator.errors import InvalidCronError, UnknownTimeZoneError
 from orchestrator.limits import MAX_CRON_CHARS
 
 _FIELDS = 5
+#: ``5-5/2``, which cronsim reads as ``5/2`` and Debian as ``5``.
+_STEP_OF_ONE = re.compile(r"\b(\w+)-\1/", re.IGNORECASE)
 _SECOND = timedelta(seconds=1)
 #: Offsets are compared this far apart: no zone has moved its clock and back within it.
 _STRIDE = timedelta(days=7)
@@ -53,6 +56,8 @@ class Cron:
                 "A cron expression has five fields: minute, hour, day of month, month, day of week; "
                 f"this one has {len(fields)}"
             )
+        if _STEP_OF_ONE.search(expression):
+            raise InvalidCronError("A step needs a range of more than one value")
         self._expression = expression
         self._zone = _zone(time_zone)
         self._fixed = not fields[0].startswith("*") and not fields[1].startswith("*")

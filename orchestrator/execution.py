@@ -7,20 +7,19 @@ result at once (design.md §4.1).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
 import msgspec
 
-from orchestrator import codec
+from orchestrator import codec, large
 from orchestrator.context import JobContext
 from orchestrator.driver import AnyOp, Driver, Failure, Outcome, Success
 from orchestrator.errors import ErrorRecord, JournalMismatchError, StepFailedError
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.model import JobRow, Progress, StepRow
-from orchestrator.operations import ChildrenOp, EachOp, SleepOp, StepOp, Token, TokenOp, TransactionOp, WaitOp
+from orchestrator.operations import SleepOp, Token, TokenOp, WaitOp
 from orchestrator.ports import Clock
-from orchestrator.tally import children_result, each_result
+from orchestrator.tally import restored
 from orchestrator.workflow import Workflow
 
 
@@ -166,6 +165,9 @@ class Execution:
         if isinstance(op, TokenOp):
             return Success(self._token(recorded))
         if recorded.status is StepStatus.COMPLETED:
+            if large.is_reference(recorded.value):
+                self.open[key] = recorded  # the slice fetches it: resolving never waits
+                return None
             return Success(restored(op, recorded.value))
         if recorded.status is StepStatus.FAILED:
             return Failure(StepFailedError(_error(recorded)))
@@ -203,15 +205,6 @@ def _wait_ends_at_ms(op: SleepOp | WaitOp | TokenOp, now_ms: int) -> int | None:
     if op.token is not None:
         return op.token.expires_at_ms
     return None if op.timeout_ms is None else now_ms + op.timeout_ms
-
-
-def restored(op: AnyOp, value: bytes | None) -> object:
-    """Return what awaiting a completed operation gives."""
-    if isinstance(op, EachOp):
-        return each_result(cast("EachOp[object]", op), value)
-    if isinstance(op, ChildrenOp):
-        return children_result(cast("ChildrenOp[object]", op), value)
-    return codec.restore(value, op.into if isinstance(op, (StepOp, TransactionOp)) else None)
 
 
 def stored_error(job: JobRow) -> ErrorRecord:

@@ -6,6 +6,8 @@ from typing import Final
 
 #: Largest value stored in one row. Production refuses rows above 2 MB, the local runtime does not (platform.md §1.1).
 MAX_VALUE_BYTES: Final = 1_900_000
+#: Largest result of a step; above a row's size it goes to object storage. It is in memory whole, of 128 MB for all.
+MAX_LARGE_VALUE_BYTES: Final = 16_000_000
 #: Largest HTTP request body; a payload must fit a row with room for the columns beside it.
 MAX_BODY_BYTES: Final = 1_500_000
 #: Deepest nesting of a JSON body; deeper ones are made to exhaust parsers.

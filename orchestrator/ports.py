@@ -185,6 +185,10 @@ class Resources(Protocol):
         """Return the slice's database; it connects on first use."""
         ...
 
+    def blobs(self) -> Blobs:
+        """Return the object storage for large values."""
+        ...
+
     async def close(self) -> None:
         """Release everything at the end of the slice."""
         ...

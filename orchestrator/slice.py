@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from orchestrator import codec
-from orchestrator.attempt import Attempt, Settled, failed, given_up, run
+from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run
 from orchestrator.driver import AnyOp, Success
 from orchestrator.errors import ErrorRecord, OrchestratorError, RetryableError, StepTimeoutError
 from orchestrator.execution import Execution
@@ -148,21 +148,23 @@ class Slice:
         if isinstance(op, WaitOp):
             self.commit(end_wait(op, row, self._journal, now_ms))
             return True
-        if self._job.crashes and not isinstance(op, ChildrenOp):
+        fetching = row.status is StepStatus.COMPLETED
+        if self._job.crashes and not isinstance(op, ChildrenOp) and not fetching:
             if row.crashes >= MAX_STEP_CRASHES:
                 self.commit(given_up(row, _poison(row), now_ms))
                 return True
             await self._mark(row)
-        if isinstance(op, ChildrenOp):
-            work = self._pump(key, op)
-        else:
-            work = self._reserve(key, op) if isinstance(op, RateOp) else self._attempt(key)
-        task = start_task(work)
+        task = start_task(fetch(op, self._context(key)) if fetching else self._work(key, op))
         if task.done():
             self._settle(task.result())
             return True
         self._tasks[task] = Running(key, now_ms + _timeout_ms(op))
         return False
+
+    def _work(self, key: str, op: AnyOp) -> Coroutine[object, object, Settled | None]:
+        if isinstance(op, ChildrenOp):
+            return self._pump(key, op)
+        return self._reserve(key, op) if isinstance(op, RateOp) else self._attempt(key)
 
     async def _mark(self, row: StepRow) -> None:
         """After a dead slice, note durably which operation runs, alone, so that a killer is known by name."""
@@ -205,7 +207,9 @@ class Slice:
         return Attempt(
             row=self._execution.open[key],
             idempotency_key=f"{self._job.job_id}:{key}",
+            job_id=self._job.job_id,
             database=self._resources.database,
+            blobs=self._resources.blobs,
             now_ms=self._platform.clock.now_ms,
             random=self._platform.entropy.random,
         )

@@ -8,7 +8,7 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.model import ChildOutcome
-from orchestrator.operations import ChildrenOp, ChildrenResult, EachOp, EachResult
+from orchestrator.operations import ChildrenOp, ChildrenResult, EachOp, EachResult, Operation, StepOp, TransactionOp
 
 S = TypeVar("S")
 
@@ -69,3 +69,12 @@ def carried(initial: S, stored: object) -> S:
     kind: type[object] = type(cast("object", initial))
     convertible = issubclass(kind, msgspec.Struct) or kind is tuple
     return cast("S", msgspec.convert(stored, type=kind) if convertible and not isinstance(stored, kind) else stored)
+
+
+def restored(op: Operation[object], value: bytes | None) -> object:
+    """Return what awaiting a completed operation gives."""
+    if isinstance(op, EachOp):
+        return each_result(cast("EachOp[object]", op), value)
+    if isinstance(op, ChildrenOp):
+        return children_result(cast("ChildrenOp[object]", op), value)
+    return codec.restore(value, op.into if isinstance(op, (StepOp, TransactionOp)) else None)

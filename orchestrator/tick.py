@@ -120,6 +120,8 @@ class Ticker:
             return True
         self._state.turn(job, JobStatus.WAITING)
         job.due_at_ms = ticket.due_at_ms
+        if job.started_at_ms is None:
+            self._journal.outbox.add("catalog", b"", self._state.now_ms())
         self._journal.update_job(job)
         return False
 
@@ -148,6 +150,7 @@ class Ticker:
         if job.started_at_ms is None:
             job.started_at_ms = now_ms
             self._journal.history.add(now_ms, "job.started")
+            self._journal.outbox.add("catalog", b"", now_ms)
             self._journal.set_due(TTL, None)
             max_duration_ms = codec.decode_as(job.options, JobOptions).max_duration_ms
             if max_duration_ms:

@@ -1,10 +1,43 @@
-"""The alarm of one job, always derived from the journal (design.md §4.4 rules 3 to 5)."""
+"""The alarm of one object, always derived from what it has stored (design.md §4.4 rules 3 to 5)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from orchestrator.limits import ALARM_LEAD_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
-from orchestrator.ports import Platform
-from orchestrator.state import JobState
+from orchestrator.ports import Alarm, Clock
+
+
+class WakeupPlatform(Protocol):
+    """The ports an alarm needs."""
+
+    @property
+    def clock(self) -> Clock:
+        """The wall clock."""
+        ...
+
+    @property
+    def alarm(self) -> Alarm:
+        """The object's alarm."""
+        ...
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Write one structured log line."""
+        ...
+
+
+class DueSource(Protocol):
+    """What an alarm is derived from."""
+
+    @property
+    def job_id(self) -> str | None:
+        """Whose alarm it is, for log lines."""
+        ...
+
+    def next_due_ms(self) -> int | None:
+        """Return when the object needs its next tick, or None."""
+        ...
 
 
 class Wakeup:
@@ -15,7 +48,7 @@ class Wakeup:
         state: what the alarm is derived from.
     """
 
-    def __init__(self, platform: Platform, state: JobState) -> None:
+    def __init__(self, platform: WakeupPlatform, state: DueSource) -> None:
         self._platform = platform
         self._state = state
         #: What the alarm is set to, as far as this incarnation knows.

@@ -87,9 +87,8 @@ class DocumentContent:
     async def read(self, cursor: object, limit: int, /) -> PageLike[Chunk]:
         """Return the next chunks; none any more once the document is deleted or its row is gone (W-04)."""
         database = services().database()
-        if cursor is None:
-            await documents.revive(database, self._document_id)
-        if not await documents.is_processing(database, self._document_id):
+        may_go_on = documents.begin_chunks if cursor is None else documents.is_processing
+        if not await may_go_on(database, self._document_id):
             return Page[Chunk]([], None, done=True)
         opened = await self._open()
         return await opened.source.read(cursor if isinstance(cursor, bytes) else None, limit)

@@ -67,7 +67,7 @@ def check_value(value: SqlValue) -> None:
     """
     if isinstance(value, bool):
         raise StorageValueError("A SQL parameter cannot be a bool; store 0 or 1")
-    if isinstance(value, int) and abs(value) > 2**53:
-        raise StorageValueError("A SQL integer is at most 2**53; store larger ones as text")
+    if isinstance(value, int) and abs(value) >= 2**53:
+        raise StorageValueError("A SQL integer is at most 2**53 - 1; store larger ones as text")
     if isinstance(value, (str, bytes)) and len(value) > MAX_VALUE_BYTES:
         raise StorageValueError(f"A SQL value has at most {MAX_VALUE_BYTES} bytes")

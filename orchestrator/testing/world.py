@@ -27,6 +27,7 @@ from orchestrator.model import (
 )
 from orchestrator.operations import Token
 from orchestrator.ports import Database
+from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.testing.faults import Crash, SeededEntropy, VirtualClock
 from orchestrator.testing.sql import MemorySql
 from orchestrator.testing.world_lane import Lanes
@@ -145,6 +146,11 @@ class WorldResources:
             raise AssertionError("this world has no database: World(..., database=…)")
         return self._owner.world.database()
 
+    def blobs(self) -> MemoryBlobs:
+        """Return the world's objects."""
+        self._owner.commit()
+        return self._owner.world.blobs
+
     async def close(self) -> None:
         """Nothing is held open."""
 
@@ -233,6 +239,7 @@ class World:
         self.always_replay = always_replay
         self.clock = VirtualClock()
         self.entropy = SeededEntropy(seed)
+        self.blobs = MemoryBlobs()
         self.signer = TokenSigner(b"the world's secret")
         self.objects: dict[str, WorldObject] = {}
         self.lanes = Lanes(self)

@@ -14,6 +14,8 @@ from steps.platform.events import add_document_events
 from steps.platform.ids import document_id_range
 from steps.platform.rows import row_as
 
+#: Documents looked at by one query: a page of the primary key's index or so.
+_WALK_ROWS = 100
 #: What ``stopped`` says of a row that does not exist.
 GONE = "gone"
 
@@ -127,19 +129,24 @@ async def note_parsed(connection: Connection, document_id: str, size_bytes: int,
     return tag != "UPDATE 0"
 
 
-async def revive(connection: Connection, document_id: str) -> None:
-    """Turn a document that FAILED back to PROCESSING: its chunk loop begins again, so nothing stored is relied on."""
-    await connection.execute(
-        """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
-            "updatedAt" = now() at time zone 'utc' where id = $1 and status = 'FAILED'""",
-        document_id,
-    )
-
-
 async def is_processing(connection: Connection, document_id: str) -> bool:
     """Tell whether the document may be processed still. Not when it FAILED: its vectors were removed."""
     row = await connection.fetchrow(
         "select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING')", document_id
+    )
+    return row is not None
+
+
+async def begin_chunks(connection: Connection, document_id: str) -> bool:
+    """Tell whether the document may be processed, from its first chunk on.
+
+    One that FAILED may, and turns back to PROCESSING: somebody has the run tried again, and no vector is relied on.
+    """
+    row = await connection.fetchrow(
+        """with revived as (update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc' where id = $1 and status = 'FAILED')
+        select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
+        document_id,
     )
     return row is not None
 
@@ -202,17 +209,24 @@ async def fail(connection: Connection, run_id: str, document_id: str, ingest_job
 async def queued_after(connection: Connection, ingest_job_id: str, after: str | None, limit: int) -> list[str]:
     """Return up to ``limit`` ids of an ingest job's queued documents behind ``after``, in the order of its payload.
 
-    None are returned once the ingest job is no longer processed.
+    Fewer than ``limit`` mean that no more follow, or that the ingest job is not processed any more.
     """
     first, last = document_id_range(ingest_job_id)
-    rows = await connection.fetch(
-        """select d.id from document d
-        where d.id > $2 and d.id <= $3 and d.status = 'QUEUED' and d."ingestJobId" = $1
-            and exists (select 1 from ingest_job j where j.id = $1 and j.status in ('PROCESSING', 'FAILED'))
-        order by d.id limit $4::int""",
-        ingest_job_id,
-        after or first,
-        last,
-        limit,
-    )
-    return [str(row["id"]) for row in rows]
+    found: list[str] = []
+    position = after or first
+    while True:
+        # Filtered here and not there: the database would rather sort all that is queued than walk its primary key.
+        rows = await connection.fetch(
+            """select d.id, d.status = 'QUEUED' and d."ingestJobId" = $1 as wanted from document d
+            where d.id > $2 and d.id <= $3
+                and (select j.status from ingest_job j where j.id = $1) in ('PROCESSING', 'FAILED')
+            order by d.id limit $4::int""",
+            ingest_job_id,
+            position,
+            last,
+            _WALK_ROWS,
+        )
+        found += [str(row["id"]) for row in rows if row["wanted"]]
+        if len(found) >= limit or len(rows) < _WALK_ROWS:
+            return found[:limit]
+        position = str(rows[-1]["id"])

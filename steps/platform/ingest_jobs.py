@@ -190,27 +190,32 @@ async def _insert(connection: Connection, ingest_job_id: str, indexes: range) ->
     """Insert the documents of these items; return the ids of those that did not exist, by index.
 
     A TEXT job counts its characters as JavaScript does, in UTF-16 code units; the parser's count replaces it later.
+    The payload is looked into a fixed number of times, in the materialized parts: each time costs reading all of it.
     """
     rows = await connection.fetch(
-        r"""insert into document (id, "namespaceId", "ingestJobId", "tenantId", name, status, source, config,
+        r"""with j as materialized (
+            select id, "namespaceId", "tenantId",
+                case when payload ->> 'type' = 'TEXT' then payload ->> 'text' end as text
+            from ingest_job where id = $1
+        ), i as materialized (
+            select item, position from ingest_job p
+            cross join lateral jsonb_path_query(
+                case when p.payload ->> 'type' = 'BATCH' then p.payload
+                    else jsonb_build_object('items', jsonb_build_array(p.payload)) end,
+                '$.items[$first to $last]', jsonb_build_object('first', $2::int, 'last', $3::int)
+            ) with ordinality as q (item, position)
+            where p.id = $1
+        )
+        insert into document (id, "namespaceId", "ingestJobId", "tenantId", name, status, source, config,
             "totalCharacters", "queuedAt", "createdAt", "updatedAt")
         select d.id, j."namespaceId", j.id, j."tenantId", i.item ->> 'fileName', 'QUEUED'::"DocumentStatus",
             case jsonb_typeof(i.item) when 'object' then i.item - array['fileName', 'config']
                 else jsonb_build_object('type', null, 'value', i.item) end,
             nullif(i.item -> 'config', 'null'::jsonb),
-            coalesce(length(t.text) + length(regexp_replace(t.text, '[\u0001-\uffff]+', '', 'g')), 0),
+            coalesce(length(j.text) + length(regexp_replace(j.text, '[\u0001-\uffff]+', '', 'g')), 0),
             now() at time zone 'utc', now() at time zone 'utc', now() at time zone 'utc'
-        from ingest_job j
-        cross join lateral (
-            select case when j.payload ->> 'type' = 'TEXT' then j.payload ->> 'text' end as text
-        ) as t
-        cross join lateral jsonb_path_query(
-            case when j.payload ->> 'type' = 'BATCH' then j.payload
-                else jsonb_build_object('items', jsonb_build_array(j.payload)) end,
-            '$.items[$first to $last]', jsonb_build_object('first', $2::int, 'last', $3::int)
-        ) with ordinality as i (item, position)
+        from j cross join i
         join unnest($4::text[]) with ordinality as d (id, position) on d.position = i.position
-        where j.id = $1
         order by i.position
         on conflict (id) do nothing returning id""",
         ingest_job_id,

@@ -179,7 +179,7 @@ def test_results_that_cannot_be_stored_fail_with_a_code() -> None:
         return object()
 
     async def huge() -> object:
-        return "x" * 2_000_000
+        return "x" * 17_000_000
 
     @workflow("unstorable")
     async def first(job: JobContext, payload: Nothing) -> None:
@@ -400,3 +400,30 @@ def test_jobs_under_way_keep_the_old_side_of_a_change_and_new_jobs_take_the_new_
     after = asyncio.run(scenario())
     assert world.view(before).result == ["before", "old", "later"]
     assert world.view(after).result == ["before", "new", "later"]
+
+
+def test_a_large_result_lies_in_object_storage_and_survives_every_crash() -> None:
+    async def huge() -> object:
+        return {"text": "x" * 3_000_000}
+
+    @workflow("large")
+    async def main(job: JobContext, payload: Nothing) -> int:
+        first = await job.step("huge", huge)
+        await job.sleep(1_000)
+        again = await job.step("same", same, len(str(first)))
+        return again if isinstance(again, int) else 0
+
+    def outcome(write: int | None) -> tuple[object, list[str]]:
+        world = World(main, always_replay=write is None)
+        if write is not None:
+            world.crash_at(write)
+        job_id = world.start("large", {})
+        asyncio.run(world.run())
+        keys = asyncio.run(world.blobs.list("jobs/"))
+        assert all(key.startswith(f"jobs/{job_id}/values/") for key in keys)
+        return world.view(job_id).result, keys
+
+    for write in (None, *range(1, 30)):
+        result, keys = outcome(write)
+        assert result == len(str({"text": "x" * 3_000_000}))
+        assert len(keys) == 1

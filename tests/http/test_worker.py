@@ -82,6 +82,8 @@ def test_bad_requests_are_problems(client: httpx.Client) -> None:
     problem(client.post("/v1/jobs", json={"workflow": 3}), 422, "invalid_request")
     problem(client.get("/v1/jobs/run_00000000000000000000000000"), 404, "unknown_job")
     problem(client.get("/nowhere"), 404, "not_found")
+    problem(client.get("/v1/jobs?cursor=%ff"), 400, "invalid_cursor")
+    problem(client.post(f"/v1/jobs/{start(client, mode='direct')}/resume"), 409, "conflict")
     problem(client.put("/v1/jobs"), 405, "method_not_allowed")
 
 

@@ -132,8 +132,7 @@ class Stage:
         """
 
         async def body(admin: Database) -> Outcome:
-            await _reset(admin)
-            await _seed(admin, scenario)
+            await seed(admin, scenario)
             if prepare is not None:
                 await prepare(admin)
             inner = self.connect(self.url)
@@ -207,7 +206,9 @@ async def _reset(database: Database) -> None:
     await database.execute("delete from wf.vector")
 
 
-async def _seed(database: Database, scenario: Scenario) -> None:
+async def seed(database: Database, scenario: Scenario) -> None:
+    """Make the tables hold the scenario's ingest job and nothing else."""
+    await _reset(database)
     await database.execute(
         "insert into organization (id, name, slug) values ($1, 'An organization', 'org')", ORGANIZATION
     )

@@ -1,0 +1,23 @@
+"""Several launchers of one folder start at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from local import bundle
+from local.bundle import ROOT
+
+
+def test_archives_are_built_by_one_launcher_at_a_time(tmp_path: Path) -> None:
+    for name in ("worker-packages", "stdlib", "bytecode"):
+        (tmp_path / "build" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "build" / name).symlink_to(ROOT / "build" / name)
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "data.txt").write_text("not seen before")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: bundle.build(tmp_path, [package]), range(4)))
+    assert len(set(found)) == 1
+    assert all(path.is_file() for path in (found[0].stdlib, found[0].library, found[0].files))

@@ -1,0 +1,4 @@
+from typing import Any
+
+class WebLoop:
+    call_later: Any
