@@ -14,12 +14,13 @@ from durable.http.app import create_app
 from durable.http.host import Host
 from durable.job_object import JobObject
 from durable.jobs_backend import ObjectJobs
+from durable.lane_object import LaneObject
 from durable.object_platform import WorkerClock, WorkerEntropy, token_signer
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.sweeper import sweep
 from durable.workflows import registry
 
-__all__ = ["CatalogObject", "Default", "JobObject"]
+__all__ = ["CatalogObject", "Default", "JobObject", "LaneObject"]
 
 bridge.take_back_cancelled_timers()
 _app = create_app()

@@ -11,6 +11,8 @@ from orchestrator.ids import checked_name
 
 #: The key kind that a plain ``lane_key`` names.
 DEFAULT_KEY = "key"
+#: What the names of the objects that keep the buckets of ``job.rate_limit`` begin with.
+BUCKETS = "rate/"
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,8 @@ class LanePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="lane name")
+        if self.name.startswith(BUCKETS):
+            raise DefinitionError(f"Names that begin with {BUCKETS!r} are those of buckets")
         if self.concurrency is not None and self.concurrency < 1:
             raise DefinitionError("A lane's concurrency is at least 1; pause it to stop it")
         if len({item.name for item in self.keys}) != len(self.keys):
@@ -161,7 +165,7 @@ class LaneView(msgspec.Struct, frozen=True, kw_only=True):
 
 def bucket_name(key: str) -> str:
     """Return the name of the object that keeps the bucket of ``job.rate_limit(key)``."""
-    return f"rate/{key}"
+    return BUCKETS + key
 
 
 def duration(ms: int) -> str:

@@ -72,6 +72,8 @@ STEP_TIMEOUT_MS: Final = 300_000
 LANE_LEASE_MS: Final = 600_000
 #: Jobs that a lane asks at the same time.
 LANE_OFFERS: Final = 20
+#: Most kinds of key that a job has values for.
+MAX_LANE_KEYS: Final = 8
 #: Most permits asked for in one call.
 MAX_LANE_BATCH: Final = 1_000
 #: Tokens of a shared bucket are promised no further ahead than this; who needs one later asks again.
