@@ -5,6 +5,8 @@ Strings of JSON in, strings of JSON out; methods answer ``{"ok": …}`` or ``{"e
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from workers import DurableObject
 
@@ -36,37 +38,42 @@ class LaneObject(DurableObject):
 
     async def request(self, body: str) -> str:
         """Ask for permits: ``PermitBatch`` in, a list of ``PermitAnswer`` out."""
-        return envelope.answer(lambda: self._engine.request(msgspec.json.decode(body, type=PermitBatch)))
+        return self._answer(lambda: self._engine.request(msgspec.json.decode(body, type=PermitBatch)))
 
     async def release(self, body: str) -> str:
         """Give permits back: their ids in."""
-        return envelope.answer(lambda: self._engine.release(msgspec.json.decode(body, type=list[str])))
+        return self._answer(lambda: self._engine.release(msgspec.json.decode(body, type=list[str])))
 
     async def renew(self, body: str) -> str:
         """Lengthen leases: permit ids in, whether each is held out."""
-        return envelope.answer(lambda: self._engine.renew(msgspec.json.decode(body, type=list[str])))
+        return self._answer(lambda: self._engine.renew(msgspec.json.decode(body, type=list[str])))
 
     async def explain(self, permit_id: str) -> str:
         """Where a request stands: ``PermitAnswer`` or null out."""
-        return envelope.answer(lambda: self._engine.explain(permit_id))
+        return self._answer(lambda: self._engine.explain(permit_id))
 
     async def reserve(self, body: str) -> str:
         """Take the next token of the bucket: ``Reserve`` in, ``Reserved`` out."""
-        return envelope.answer(lambda: self._engine.reserve(msgspec.json.decode(body, type=Reserve)))
+        return self._answer(lambda: self._engine.reserve(msgspec.json.decode(body, type=Reserve)))
 
     async def pause(self, name: str) -> str:
         """Grant nothing more: ``LaneView`` out."""
-        self._engine.pause()
-        return await self.view(name)
+        return self._answer(lambda: (self._engine.pause(), self._engine.view(name))[1])
 
     async def resume(self, name: str) -> str:
         """Grant again: ``LaneView`` out."""
-        self._engine.resume()
-        return await self.view(name)
+        return self._answer(lambda: (self._engine.resume(), self._engine.view(name))[1])
 
     async def view(self, name: str) -> str:
         """The lane as operators see it: ``LaneView`` out."""
-        return envelope.answer(lambda: self._engine.view(name))
+        return self._answer(lambda: self._engine.view(name))
+
+    def _answer(self, call: Callable[[], object]) -> str:
+        try:
+            return envelope.answer(call)
+        except Exception:
+            self._engine.forget()  # what is stored counts
+            raise
 
     async def alarm(self, info: object = None) -> None:
         """Hand over and verify permits, and grant what a rate allows now."""

@@ -142,7 +142,7 @@ class Admission:
                 self._tickets.put(Ticket(ticket.lane, permit_id, held=True))
             return True
         lane = self.lane_of(job)
-        if ticket is not None or lane is None or job.slice_open or permit_id != permit_id_of(job):
+        if ticket is not None or lane is None or permit_id != permit_id_of(job):
             return False
         # The lane is quicker than its own answer to the request, or that answer was lost.
         self._tickets.put(Ticket(lane.name, permit_id, held=True))

@@ -97,7 +97,7 @@ class JobEngine:
         job = self._state.load()
         if job is None or job.status in TERMINAL or job.status is JobStatus.QUEUED:
             return False
-        if job.status is JobStatus.PAUSED and not job.slice_open:
+        if job.status is JobStatus.PAUSED and not self._works(job):
             return False
         if not self._admission.accept(job, permit_id):
             return False
@@ -117,9 +117,12 @@ class JobEngine:
         if ticket is None:
             return None
         try:
-            return await self._platform.network.explain_permit(ticket.lane, ticket.permit_id)
+            answer = await self._platform.network.explain_permit(ticket.lane, ticket.permit_id)
         except Exception:
             return None  # what it said when it was asked is stored
+        if answer is None and self.waiting_ticket() == ticket:
+            self._act_now(self._state.known())  # the lane has lost the request: ask again
+        return answer
 
     def child_finished(self, notice: ChildNotice) -> None:
         """Take note of a child's end; a repeated notice changes nothing.
@@ -167,7 +170,7 @@ class JobEngine:
             self._state.turn(job, JobStatus.PAUSED)
             job.paused_at_ms = self._state.now_ms()
             job.due_at_ms = None
-            if not job.slice_open:
+            if not self._works(job):
                 self._state.tickets.give_back(self.journal.outbox, job.paused_at_ms)
             self._record(job, "job.paused")
         return job.status
@@ -317,6 +320,10 @@ class JobEngine:
         """Have a running job look again; a paused one looks when it is resumed."""
         if job.status in ACTIVE:
             self._act_now(job)
+
+    def _works(self, job: JobRow) -> bool:
+        """Tell whether a slice runs in this object now."""
+        return job.slice_open and self._wakeup.ticking
 
     def _act_now(self, job: JobRow) -> None:
         job.due_at_ms = self._state.now_ms()

@@ -238,6 +238,10 @@ class LaneEngine:
         self._renew(state, permit.id, now_ms + LANE_LEASE_MS)
         return False
 
+    def forget(self) -> None:
+        """Drop what is in memory: a call failed half-way, and what is stored counts."""
+        self._state = None
+
     # -- state -------------------------------------------------------------------------------------------------------
 
     def _load(self) -> LaneState | None:

@@ -97,8 +97,8 @@ class Ticker:
 
     async def _slice_if_admitted(self, job: JobRow) -> None:
         lane = self._admission.lane_of(job)
-        # What a slice that died had, the next one has; and the end of a job waits for nobody.
-        free = job.slice_open or job.status is JobStatus.CANCELLING or self._overran(job)
+        # The end of a job waits for nobody.
+        free = job.status is JobStatus.CANCELLING or self._overran(job)
         if lane is not None and not free and not self._admission.holds():
             epoch = job.epoch
             ticket = await self._admission.ask(job, lane)

@@ -236,9 +236,7 @@ class LaneOut(BaseModel):
     paused: bool
     running: int
     waiting: int
-    keys: dict[str, int] = Field(
-        description="Permits out by key: the keys with most", examples=[{"organization=o1": 5}]
-    )
+    keys: dict[str, int] = Field(description="Permits out, by key with most", examples=[{"organization=o1": 5}])
     reasons: list[str] = Field(description="What keeps waiting jobs waiting")
     next_due_at: Timestamp | None = Field(description="When a rate lets the next job start")
 
