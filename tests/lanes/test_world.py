@@ -306,6 +306,30 @@ def test_jobs_without_a_lane_know_nothing_of_lanes() -> None:
     assert item.sql.execute("select 1 from sqlite_master where name = 'lane_ticket'") == []
 
 
+@workflow("unlimited", options=WorkflowOptions(lane=LanePolicy(name="wide", concurrency=5)))
+async def unlimited(job: JobContext, payload: Nothing) -> None:
+    await job.step("act", act)
+
+
+def test_what_a_lane_costs_a_job() -> None:
+    """A permit granted at once: 4 rows of the job's and 2 of the lane's, and 2 calls; one more row each for a wait."""
+    world = World(free, unlimited, services=[])
+    rows = {}
+    for name in ("free", "unlimited"):
+        job_id = world.start(name, {})
+        asyncio.run(world.run())
+        rows[name] = world.objects[job_id].sql.rows_written
+        assert world.objects[job_id].alarm_writes <= 4
+    lane = world.lanes.by_name["wide"]
+    assert rows["unlimited"] - rows["free"] == 4
+    assert world.lanes.calls == 2
+    before = lane.sql.rows_written
+    world.start("unlimited", {})
+    asyncio.run(world.run())
+    assert lane.sql.rows_written - before == 2
+    assert lane.fired == 2, "once per idle lease, far ahead"
+
+
 def test_a_shared_rate_is_never_exceeded() -> None:
     world = world_with()
     job_ids = [world.start("limited", {}) for _ in range(23)]
