@@ -14,36 +14,42 @@ from orchestrator.lane_schedule import LaneState, Permit, schedule, why
 from tests.lanes.model import Model
 
 START_MS = 1_700_000_000_000
-rates = st.none() | st.builds(
+KINDS = ("org", "ns", "tenant")
+rates = st.builds(
     Rate, count=st.integers(1, 7), per_ms=st.sampled_from([1, 7, 100, 1_000]), burst=st.none() | st.integers(1, 4)
 )
 limits = st.none() | st.integers(1, 4)
+
+
+def key_limits(kinds: list[str]) -> st.SearchStrategy[tuple[KeyLimit, ...]]:
+    return st.tuples(*(st.builds(KeyLimit, st.just(kind), limits, st.none() | rates) for kind in kinds))
+
+
 policies = st.builds(
     LanePolicy,
     name=st.just("model"),
-    concurrency=limits,
-    keys=st.lists(
-        st.builds(KeyLimit, st.sampled_from(["org", "ns", "tenant"]), limits, rates),
-        max_size=3,
-        unique_by=lambda k: k.name,
-    ).map(tuple),
-    rate=rates,
-    fair=st.booleans(),
-    aging_ms=st.sampled_from([0, 10, 1_000]),
+    concurrency=st.sampled_from([1, 2, 3, 5, None]),
+    keys=st.sampled_from([["org"], ["org", "ns"], ["ns", "org", "tenant"], []]).flatmap(key_limits),
+    rate=st.sampled_from([None, None, Rate(count=3, per_ms=100, burst=1), Rate(count=7), Rate(count=2, per_ms=7)]),
+    fair=st.sampled_from([True, True, False]),
+    aging_ms=st.sampled_from([1_000, 10, 0]),
 )
-keys = st.dictionaries(st.sampled_from(["org", "ns", "tenant"]), st.sampled_from(["a", "b", "c"]), max_size=3)
-actions = st.lists(
-    st.one_of(
-        st.tuples(st.just("ask"), keys, st.integers(0, 3), st.integers(0, 500)),
-        st.tuples(st.just("remove"), st.integers(0, 1_000)),
-        st.tuples(st.just("wait"), st.sampled_from([0, 1, 13, 143, 1_000])),
-        st.tuples(st.just("pause")),
-    ),
-    max_size=60,
+keys = st.fixed_dictionaries(
+    {"org": st.sampled_from("abc")}, optional={kind: st.sampled_from("xy") for kind in KINDS[1:]}
+)
+asks = st.tuples(st.just("ask"), keys, st.integers(0, 3), st.integers(0, 500))
+removals = st.tuples(st.just("remove"), st.integers(0, 1_000))
+waits = st.tuples(st.just("wait"), st.sampled_from([1, 13, 143, 1_000]))
+#: A busy lane: jobs come in bursts, and go one by one.
+bursts = st.lists(asks, min_size=3, max_size=12)
+drains = st.lists(removals | waits, min_size=2, max_size=10)
+holds = st.just([("hold",)])
+actions = st.lists(bursts | drains | holds, min_size=6, max_size=12).map(
+    lambda parts: [item for part in parts for item in part]
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(policies, actions)
 def test_the_schedule_does_what_the_model_does(policy: LanePolicy, todo: list[tuple[object, ...]]) -> None:
     state, model = LaneState(policy), Model(policy)
@@ -61,8 +67,10 @@ def test_the_schedule_does_what_the_model_does(policy: LanePolicy, todo: list[tu
             model.remove(gone)
         elif action[0] == "wait":
             now_ms += int(str(action[1]))
-        elif action[0] == "pause":
-            state.paused = model.paused = not state.paused
+        elif action[0] == "hold":
+            state.paused = True
+            assert schedule(now_ms, state).grants == ()
+            state.paused = False
         decision = schedule(now_ms, state)
         assert list(decision.grants) == model.grants(now_ms)
         for granted in decision.grants:
@@ -124,6 +132,15 @@ def test_a_full_key_does_not_keep_others_waiting() -> None:
     assert why(START_MS, state, state.permits["2"]).reason == "key org=a: 1 of 1"
     assert why(START_MS, state, state.permits["3"]).reason == "key ns=x: 1 of 1"
     assert schedule(START_MS, state).next_due_ms is None
+
+
+def test_the_earliest_token_counts() -> None:
+    state = lane(LanePolicy(name="x", keys=(KeyLimit("ns", rate=Rate(count=1)),), fair=False))
+    for seq, (ns, at_ms) in enumerate([("late", START_MS + 500), ("early", START_MS)], start=1):
+        state.add(permit(seq, START_MS, {"ns": ns}))
+        state.grant(str(seq), at_ms, at_ms)
+        state.add(permit(seq + 10, START_MS, {"ns": ns}))
+    assert schedule(START_MS + 600, state).next_due_ms == START_MS + 1_000
 
 
 def test_reasons_name_what_is_missing() -> None:
