@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, control, events, jobs, lanes, operations, problems, triggers
+from durable.http import batch, control, events, jobs, lanes, operations, problems, schedules, triggers
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -55,6 +55,7 @@ def create_app() -> Gate:
         control.token_router,
         lanes.router,
         triggers.router,
+        schedules.router,
         operations.router,
     ):
         app.include_router(router)

@@ -22,6 +22,8 @@ from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import step_view
 from steps.diagnostics import diagnostic_echo, diagnostic_lane
+from tests.schedules.backend import WorldSchedules
+from tests.schedules.world import ScheduleWorld
 
 KEY = "a key of the tests"
 SECRET = "never-show-this"
@@ -166,11 +168,15 @@ class Api:
     """The API and what is behind it."""
 
     def __init__(self, api_key: str | None = KEY) -> None:
-        self.world = World(diagnostic_echo, diagnostic_lane, keep, ingestion, meter, stuck_for_long, breaking, approval)
+        self.world = ScheduleWorld(
+            diagnostic_echo, diagnostic_lane, keep, ingestion, meter, stuck_for_long, breaking, approval
+        )
         self.backend = WorldBackend(self.world)
+        self.schedules = WorldSchedules(self.world)
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         self.host = Host(
             backend=self.backend,
+            schedules=self.schedules,
             registry=self.world.registry,
             clock=self.world.clock,
             entropy=self.world.entropy,

@@ -18,6 +18,7 @@ def test_archives_are_built_by_one_launcher_at_a_time(tmp_path: Path) -> None:
     package.mkdir()
     (package / "data.txt").write_text("not seen before")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: bundle.build(tmp_path, [package]), range(4)))
+        builds = [pool.submit(bundle.build, tmp_path, [package]) for _ in range(4)]
+        found = [build.result() for build in builds]
     assert len(set(found)) == 1
     assert all(path.is_file() for path in (found[0].stdlib, found[0].library, found[0].files))
