@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/lanes", tags=["lanes"], route_class=StrictRoute)
 
 #: A path, since the buckets of ``job.rate_limit`` are named ``rate/…``.
 LaneName = Annotated[str, Path(max_length=MAX_NAME_CHARS + len(BUCKETS), examples=["ingestion", "rate/pinecone/ns_1"])]
-_NO_LANE: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such lane"}}
+_NO_LANE: dict[int | str, dict[str, object]] = {404: {"model": Problem, "description": "There is no such lane"}}
 
 
 @router.get("", responses={200: {"model": answers.LanesOut}})
