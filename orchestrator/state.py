@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator import codec
+from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
@@ -24,6 +25,7 @@ class JobState:
     def __init__(self, platform: Platform, registry: Registry) -> None:
         self.journal = Journal(platform.sql)
         self.fanouts: dict[str, Fanout] = {}
+        self.tickets = Tickets(platform.sql)
         self._platform = platform
         self._registry = registry
         self._job: JobRow | None = None
@@ -117,6 +119,7 @@ class JobState:
         job.due_at_ms = None
         job.slice_open = False
         self.journal.clear_due()
+        self.tickets.give_back(self.journal.outbox, now_ms)
         self.journal.history.add(now_ms, f"job.{status}")
         if job.parent is not None:
             self.journal.outbox.add("parent", job.parent, now_ms)
@@ -134,6 +137,7 @@ class JobState:
         job.error = codec.encode(why)
         job.slice_open = False
         job.due_at_ms = None
+        self.tickets.give_back(self.journal.outbox, now_ms)
         self.journal.history.add(now_ms, "job.paused", None, job.error)
         self.journal.outbox.add("catalog", b"", now_ms)
         self.journal.update_job(job)
@@ -161,4 +165,8 @@ class JobState:
         """Return when the job needs its next tick. A paused or ended job keeps its rows, and only its outbox counts."""
         job = self._job
         resting = job is not None and (job.status is JobStatus.PAUSED or job.status in TERMINAL)
-        return self.journal.outbox.next_due_ms() if resting else self.journal.next_due_ms()
+        if resting:
+            return self.journal.outbox.next_due_ms()
+        if job is not None and waits_for_lane(job, self.tickets):
+            return self.journal.next_own_ms()
+        return self.journal.next_due_ms()

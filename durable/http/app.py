@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, control, events, jobs, operations, problems, schedules, triggers
+from durable.http import batch, control, events, jobs, lanes, operations, problems, schedules, triggers
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -53,6 +53,7 @@ def create_app() -> Gate:
         control.router,
         events.router,
         control.token_router,
+        lanes.router,
         triggers.router,
         schedules.router,
         operations.router,

@@ -33,11 +33,12 @@ def examples(page: Path) -> list[tuple[str, str, str, str, str]]:
 
 
 @pytest.mark.parametrize("always_replay", [False, True])
-def test_every_example_gives_what_the_page_says(always_replay: bool) -> None:
-    page = ROOT / "docs" / "writing-workflows.md"
+@pytest.mark.parametrize(("name_of_page", "count"), [("writing-workflows", 8), ("lanes", 2)])
+def test_every_example_gives_what_the_page_says(name_of_page: str, count: int, always_replay: bool) -> None:
+    page = ROOT / "docs" / f"{name_of_page}.md"
     found = workflows_of(page)
     runs = examples(page)
-    assert len(runs) == 8
+    assert len(runs) == count
     for name, payload, event, data, expected in runs:
         world = World(*found.values(), always_replay=always_replay)
         job_id = world.start(name, json.loads(payload))
