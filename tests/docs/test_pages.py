@@ -16,6 +16,7 @@ from orchestrator.workflow import Workflow
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = re.compile(r"^<!-- run: (\S+) (\{.*?\})(?: (\w+)=(\{.*?\}))? => (.+) -->$", re.MULTILINE)
+PROOF = re.compile(r"`(tests/[^`:]+)(?:::(\w+))?`")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
@@ -65,3 +66,11 @@ def test_the_lifecycle_page_is_the_engines_own_table() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_the_feature_matrix_names_tests_that_exist() -> None:
+    proofs = PROOF.findall((ROOT / "docs" / "feature-matrix.md").read_text())
+    assert len(proofs) > 40
+    for path, name in proofs:
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
