@@ -52,6 +52,8 @@ class Fanout:
         """Tell whether a tick would change something."""
         if row.due_at_ms is None or row.due_at_ms <= now_ms:
             return True
+        if row.status is StepStatus.RETRYING:
+            return False  # it failed, and its wait is not over, whatever its children do
         children = self._journal.children(self._key)
         return any(child.outcome is not None or child.key not in self._created for child in children)
 
@@ -133,7 +135,6 @@ class Fanout:
         row = msgspec.structs.replace(
             row,
             status=StepStatus.WAITING,
-            attempt=1,
             crashes=0,
             due_at_ms=now_ms + CHILD_HEAL_MS,
             value=codec.encode(tally, what=f"state of {self._key}"),

@@ -256,12 +256,20 @@ class Slice:
             self._fence()
             self.commit(fanout.store(self._execution.open[key], tally, requests, self._platform.clock.now_ms()))
             await fanout.create_children()
+            self._went_well(key)
         except StaleSliceError:
             raise
         except Exception as error:
             policy = _FANOUT_RETRY if isinstance(error, RetryableError) else self._retry()
             return failed(policy, self._context(key), error)
         return None
+
+    def _went_well(self, key: str) -> None:
+        """Give a fan-out that had failed all its attempts back: it has come through once."""
+        row = self._execution.open[key]
+        if row.attempt > 1:
+            self._fence()
+            self.commit(Settled(msgspec.structs.replace(row, attempt=1, error=None, policy=None)))
 
     async def _collect(self) -> None:
         """Wait for the first attempts to end, or to run out of time."""

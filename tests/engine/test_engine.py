@@ -85,3 +85,31 @@ def test_an_empty_page_does_not_hold_a_fan_out_up() -> None:
     asyncio.run(world.run())
     assert world.view(job_id).result == 4
     assert world.clock.now_ms() - began_ms < 10_000
+
+
+@workflow("bad-request")
+async def bad_request(job: JobContext, payload: workflows.Number) -> None:
+    await job.run_child("one", "sums", {"n": object()})
+
+
+class Unreadable:
+    """A source that never gives anything."""
+
+    async def read(self, cursor: object, limit: int, /) -> Page[ChildRequest]:
+        raise ConnectionError("the database is down")
+
+
+@workflow("unreadable")
+async def unreadable(job: JobContext, payload: workflows.Number) -> None:
+    await job.map_children("kids", "sums", Unreadable(), reduce=workflows.total_of, state=0)
+
+
+@pytest.mark.parametrize(("name", "code"), [("bad-request", "value_not_encodable"), ("unreadable", "ConnectionError")])
+def test_a_fan_out_that_cannot_go_on_is_retried_with_waits_and_then_fails(name: str, code: str) -> None:
+    world = World(*workflows.ALL, bad_request, unreadable, services=workflows.World())
+    job_id = world.start(name, {})
+    asyncio.run(world.run(max_ticks=200))
+    view = world.view(job_id)
+    assert view.status is JobStatus.FAILED
+    assert view.error is not None
+    assert view.error.code == code
