@@ -61,6 +61,10 @@ OUTBOX_RETRY_MAX_MS: Final = 300_000
 OUTBOX_BATCH: Final = 50
 #: A parent asks after its children itself when no notice came for this long.
 CHILD_HEAL_MS: Final = 60_000
+#: After the second dead slice in a row the next one waits about this long, doubling to the maximum: about 20 s in all
+#: before a step is called poison.
+CRASH_PAUSE_MS: Final = 1_500
+CRASH_PAUSE_MAX_MS: Final = 60_000
 #: A tick that failed for a reason of the platform's comes back after this, doubling to the maximum.
 TICK_RETRY_MS: Final = 1_000
 TICK_RETRY_MAX_MS: Final = 60_000

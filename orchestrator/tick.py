@@ -10,7 +10,15 @@ from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorE
 from orchestrator.execution import Execution
 from orchestrator.lane import Release
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
-from orchestrator.limits import MAX_SLICE_CRASHES, REQUEUE_MAX_MS, REQUEUE_MS, SLICE_UNITS_MAX, WATCHDOG_MS
+from orchestrator.limits import (
+    CRASH_PAUSE_MAX_MS,
+    CRASH_PAUSE_MS,
+    MAX_SLICE_CRASHES,
+    REQUEUE_MAX_MS,
+    REQUEUE_MS,
+    SLICE_UNITS_MAX,
+    WATCHDOG_MS,
+)
 from orchestrator.model import JobOptions, JobRow
 from orchestrator.outbox import Outbox
 from orchestrator.ports import Platform, Resources
@@ -126,6 +134,8 @@ class Ticker:
         return False
 
     async def _slice(self, job: JobRow) -> None:
+        if job.slice_open and self._put_off_after_death(job):
+            return
         self._open(job)
         await self._platform.sync()
         resources = self._platform.resources()
@@ -137,16 +147,30 @@ class Ticker:
         finally:
             await resources.close()
 
+    def _put_off_after_death(self, job: JobRow) -> bool:
+        """Count a slice that died; tell whether the next one is to begin later.
+
+        Jobs of one isolate die together, whoever killed it, and their watchdogs are due together. From the second death
+        in a row on they come back apart, so that the killer is alone when it kills again and nobody else is blamed.
+        """
+        now_ms = self._state.now_ms()
+        job.slice_open = False
+        job.crashes += 1
+        job.crashes_total += 1
+        job.slice_units = max(1, job.slice_units // 2)
+        self._state.drop_execution()
+        self._journal.history.add(now_ms, "slice.died")
+        self._platform.log("warning", "slice.died", {"job_id": job.job_id, "crashes": job.crashes})
+        if job.crashes == 1:
+            return False
+        pause_ms = min(CRASH_PAUSE_MAX_MS, CRASH_PAUSE_MS * 2 ** (job.crashes - 2))
+        job.due_at_ms = now_ms + round(pause_ms * (0.5 + self._platform.entropy.random()))
+        self._journal.update_job(job)
+        return True
+
     def _open(self, job: JobRow) -> None:
         """Bump the attempt and arm the watchdog in one group, before any work (design.md §4.4 rule 1)."""
         now_ms = self._state.now_ms()
-        if job.slice_open:
-            job.crashes += 1
-            job.crashes_total += 1
-            job.slice_units = max(1, job.slice_units // 2)
-            self._state.drop_execution()
-            self._journal.history.add(now_ms, "slice.died")
-            self._platform.log("warning", "slice.died", {"job_id": job.job_id, "crashes": job.crashes})
         if job.started_at_ms is None:
             job.started_at_ms = now_ms
             self._journal.history.add(now_ms, "job.started")
