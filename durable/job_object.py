@@ -13,8 +13,9 @@ from workers import DurableObject
 from durable import bridge, envelope
 from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
+from orchestrator.control import control
 from orchestrator.engine import JobEngine
-from orchestrator.model import ChildNotice, CreateJob, RetryJob
+from orchestrator.model import ChildNotice, ControlJob, CreateJob, RetryJob
 from orchestrator.views import job_view, step_view
 
 
@@ -65,6 +66,22 @@ class JobObject(DurableObject):
     async def retry(self, body: str) -> str:
         """Run an unsuccessful job again: ``RetryJob`` in, the status out."""
         return self._answer(lambda: self._engine.retry(msgspec.json.decode(body, type=RetryJob)))
+
+    async def control(self, body: str) -> str:
+        """One action, if the job's status still allows it: ``ControlJob`` in, the status out."""
+        return self._answer(lambda: control(self._engine, msgspec.json.decode(body, type=ControlJob)))
+
+    async def delete(self) -> str:
+        """Delete the ended job; the status it had out."""
+        return self._answer(self._engine.delete)
+
+    async def exists(self) -> str:
+        """Whether anything is stored here: a boolean out."""
+        return self._answer(self._engine.exists)
+
+    async def supersede(self, generation: str) -> str:
+        """Send requests with the job's key straight to a later job: its generation in."""
+        return self._answer(lambda: self._engine.supersede(int(generation)))
 
     async def deliver_event(self, name: str, event_id: str, data: str) -> str:
         """Keep an event for the workflow: its name, an id that counts once (may be empty), and JSON data."""

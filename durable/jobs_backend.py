@@ -18,13 +18,24 @@ from durable.catalog_model import (
     JobPage,
     JobQuery,
     OverdueQuery,
+    Redriven,
 )
 from durable.object_network import CATALOG, CATALOG_NAME, JOBS
 from durable.object_platform import write_log
 from durable.queues import binding_of
 from orchestrator.errors import InvalidPayloadError, OrchestratorError, RetryableError
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, DeadLetter, Event, JobSummary, JobView, RetryJob, StepView
+from orchestrator.model import (
+    ControlJob,
+    Created,
+    CreateJob,
+    DeadLetter,
+    Event,
+    JobSummary,
+    JobView,
+    RetryJob,
+    StepView,
+)
 from orchestrator.tokens import TokenAddress
 
 T = TypeVar("T")
@@ -89,6 +100,18 @@ class ObjectJobs:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "retry", JobStatus, _text(request))
 
+    async def delete(self, job_id: str) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._job(job_id, "delete", JobStatus)
+
+    async def supersede(self, job_id: str, generation: int) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._job(job_id, "supersede", type(None), str(generation))
+
+    async def control(self, job_id: str, request: ControlJob) -> JobStatus:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "control", JobStatus, _text(request))
+
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
         await self._job(job_id, "deliver_event", type(None), name, event_id or "", _text(data))
@@ -108,6 +131,14 @@ class ObjectJobs:
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._catalog("list_dead_letters", DeadLetterPage, _text(query))
+
+    async def get_dead_letter(self, letter_id: str) -> DeadLetter:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog("get_dead_letter", DeadLetter, letter_id)
+
+    async def mark_redriven(self, redriven: Redriven) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._catalog("mark_redriven", type(None), _text(redriven))
 
     async def counts(self) -> CatalogCounts:
         """See :class:`durable.http.host.JobsBackend`."""

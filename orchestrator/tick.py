@@ -12,6 +12,7 @@ from orchestrator.limits import MAX_SLICE_CRASHES, REQUEUE_MAX_MS, REQUEUE_MS, S
 from orchestrator.model import JobOptions, JobRow
 from orchestrator.outbox import Outbox
 from orchestrator.ports import Platform, Resources
+from orchestrator.retention import Retention
 from orchestrator.slice import Slice
 from orchestrator.state import JobState
 from orchestrator.views import summary
@@ -42,6 +43,7 @@ class Ticker:
         self._state = state
         self._wakeup = wakeup
         self._journal = state.journal
+        self._retention = Retention(platform, state, wakeup)
         self._outbox = Outbox(state.journal, platform)
         self._always_replay = always_replay
 
@@ -53,6 +55,10 @@ class Ticker:
         now_ms = self._state.now_ms()
         due = job.due_at_ms is not None and job.due_at_ms <= now_ms
         worked = True
+        if self._retention.is_due(job):
+            await self._outbox.deliver(job, lambda: summary(job, self._state.next_due_ms()))
+            await self._retention.advance(job)
+            return True
         if self._expired(job, now_ms):
             self._state.end(job, JobStatus.EXPIRED)
         elif job.status in ACTIVE and self._work_is_due(job, now_ms):

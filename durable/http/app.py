@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, control, events, jobs, operations, problems, triggers
+from durable.http import batch, bulk, control, dead_letters, events, jobs, operations, problems, triggers
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -49,11 +49,13 @@ def create_app() -> Gate:
     app.add_api_route("/healthz", healthz, methods=["GET"], tags=["operations"])
     for router in (
         batch.router,
+        bulk.router,
         jobs.router,
         control.router,
         events.router,
         control.token_router,
         triggers.router,
+        dead_letters.router,
         operations.router,
     ):
         app.include_router(router)

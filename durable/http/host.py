@@ -8,9 +8,9 @@ from typing import Protocol, cast
 
 from starlette.requests import Request
 
-from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
+from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, Event, JobView, RetryJob, StepView
+from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
 from orchestrator.tokens import TokenAddress, TokenSigner
 from orchestrator.workflow import Registry
@@ -59,6 +59,18 @@ class JobsBackend(Protocol):
         """Run a job that ended without success again; return its status."""
         ...
 
+    async def delete(self, job_id: str) -> None:
+        """Delete an ended job for good."""
+        ...
+
+    async def supersede(self, job_id: str, generation: int) -> None:
+        """Have the first job of a key send requests straight to a later one."""
+        ...
+
+    async def control(self, job_id: str, request: ControlJob) -> JobStatus:
+        """Do something to a job if it still is in a status for which it was asked; return its status."""
+        ...
+
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
         """Hand an event to a job, which may wait for it now or later. One event id counts once."""
         ...
@@ -73,6 +85,14 @@ class JobsBackend(Protocol):
 
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
         """Return dead letters from the catalog."""
+        ...
+
+    async def get_dead_letter(self, letter_id: str) -> DeadLetter:
+        """Return a dead letter from the catalog."""
+        ...
+
+    async def mark_redriven(self, redriven: Redriven) -> None:
+        """Have the catalog take note that a dead letter was tried again."""
         ...
 
     async def counts(self) -> CatalogCounts:

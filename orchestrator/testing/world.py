@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from orchestrator.engine import JobEngine
-from orchestrator.errors import UnknownJobError
+from orchestrator.errors import RetryableError, UnknownJobError
 from orchestrator.ids import new_job_id
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus
@@ -20,12 +20,14 @@ from orchestrator.model import (
     ChildOutcome,
     Created,
     CreateJob,
+    DeletedJob,
     JobOptions,
     JobSummary,
     JobView,
 )
 from orchestrator.operations import Token
 from orchestrator.ports import Database
+from orchestrator.state import RETENTION
 from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.testing.sql import MemorySql
 from orchestrator.tokens import TokenSigner
@@ -123,9 +125,26 @@ class WorldObject:
         """Make the writes durable."""
         self.commit()
 
+    async def wipe(self) -> None:
+        """Lose everything, the alarm included."""
+        self.sql.wipe()
+        self.alarm_ms = self._durable_alarm_ms = None
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Keep a log line."""
         self.world.logs.append((level, event, dict(fields)))
+
+    def is_kept(self) -> bool:
+        """Tell whether nothing but the deletion of an ended job is left to do here, and not yet."""
+        if not self.sql.execute("select 1 from sqlite_master where name = 'outbox'"):
+            return False
+        found = self.sql.execute(
+            """select 1 from job, due where due.key = ? and due.at_ms > ? and finished_at_ms is not null
+            and not exists (select 1 from outbox)""",
+            RETENTION,
+            self.clock.now_ms(),
+        )
+        return bool(found)
 
     # Life and death
 
@@ -197,6 +216,8 @@ class WorldNetwork:
     async def finished(self, parent_id: str, notice: ChildNotice) -> None:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
+        if parent_id in self._world.unreachable:
+            raise RetryableError("The object does not answer", code="object_unreachable")
         if not self._world.lose_notices:
             self._world.call(parent_id, lambda engine: engine.child_finished(notice))
 
@@ -219,6 +240,17 @@ class WorldNetwork:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
         self._world.catalog[summary.id] = summary
+
+    async def forget(self, job: DeletedJob) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        self._world.catalog.pop(job.id, None)
+        self._world.deleted.append(job)
+
+    async def alive(self, job_id: str) -> bool:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.call(job_id, lambda engine: engine.exists())
 
 
 class World:
@@ -251,8 +283,11 @@ class World:
         self.objects: dict[str, WorldObject] = {}
         self.queued: list[str] = []
         self.catalog: dict[str, JobSummary] = {}
+        self.deleted: list[DeletedJob] = []
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         self.lose_notices = False
+        #: Parents that their children cannot reach.
+        self.unreachable: set[str] = set()
         self.crashes = 0
         self.writes = 0
         self.ticks = 0
@@ -294,10 +329,15 @@ class World:
         return job_id
 
     async def step(self, *, until_ms: int | None = None) -> bool:
-        """Deliver the queue, then jump to the earliest alarm and run it; False when nothing is left to do."""
+        """Deliver the queue, then jump to the earliest alarm and run it; False when nothing is left to do.
+
+        Without ``until_ms``, the deletion of ended jobs does not count: time does not go there by itself.
+        """
         while self.queued:
             self.call(self.queued.pop(0), lambda engine: engine.dispatch())
         armed = [(item.alarm_ms, item.job_id) for item in self.objects.values() if item.alarm_ms is not None]
+        if until_ms is None and armed and self.objects[min(armed)[1]].is_kept():
+            armed = [item for item in armed if not self.objects[item[1]].is_kept()]
         if not armed:
             return False
         at_ms, job_id = min(armed)

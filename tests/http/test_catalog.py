@@ -58,7 +58,7 @@ def test_an_older_or_equal_revision_changes_nothing(catalog: Catalog) -> None:
     catalog.publish(summary(status=JobStatus.RUNNING, revision=4))
     catalog.publish(summary(status=JobStatus.FAILED, revision=5))
     assert catalog.list_jobs(JobQuery()).jobs == [done]
-    assert catalog.list_dead_letters(DeadLetterQuery()).dead_letters == []
+    assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
 
 
 revisions = st.lists(
@@ -154,10 +154,10 @@ def test_the_waits_between_two_looks_grow_and_have_a_bound(catalog: Catalog) -> 
 
 def test_a_retried_job_is_no_dead_letter_any_more(catalog: Catalog) -> None:
     catalog.publish(summary(status=JobStatus.FAILED, error="code: text", finished_at_ms=7))
-    (letter,) = catalog.list_dead_letters(DeadLetterQuery()).dead_letters
+    (letter,) = catalog.letters.list(DeadLetterQuery()).dead_letters
     assert (letter.job_id, letter.cause, letter.at_ms) == ("run_1", "code: text", 7)
     catalog.publish(summary(status=JobStatus.RUNNING, revision=2))
-    assert catalog.list_dead_letters(DeadLetterQuery()).dead_letters == []
+    assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
 
 
 def test_dead_letters_in_pages(catalog: Catalog) -> None:
@@ -171,10 +171,10 @@ def test_dead_letters_in_pages(catalog: Catalog) -> None:
             at_ms=number,
             detail={"n": number},
         )
-        catalog.add_dead_letter(letter)
-        catalog.add_dead_letter(msgspec.structs.replace(letter, cause="repeated"))
-    first = catalog.list_dead_letters(DeadLetterQuery(limit=3))
-    rest = catalog.list_dead_letters(DeadLetterQuery(limit=3, cursor=first.next_cursor))
+        catalog.letters.add(letter)
+        catalog.letters.add(msgspec.structs.replace(letter, cause="repeated"))
+    first = catalog.letters.list(DeadLetterQuery(limit=3))
+    rest = catalog.letters.list(DeadLetterQuery(limit=3, cursor=first.next_cursor))
     letters = [*first.dead_letters, *rest.dead_letters]
     assert [letter.id for letter in letters] == ["m4", "m3", "m2", "m1", "m0"]
     assert {letter.cause for letter in letters} == {"cause"}
@@ -185,7 +185,7 @@ def test_dead_letters_in_pages(catalog: Catalog) -> None:
 def test_a_newer_schema_is_not_touched() -> None:
     sql = MemorySql()
     Catalog(sql).migrate()
-    sql.execute("update schema_version set version = 2")
+    sql.execute("update schema_version set version = 99")
     with pytest.raises(OrchestratorError) as caught:
         Catalog(sql).publish(summary())
     assert caught.value.error_code == "schema"
