@@ -245,10 +245,14 @@ class JobEngine:
     def outcome(self, key: str) -> ChildOutcome | None:
         """Return how the job ended, in the form its parent wants, or None while it has not.
 
+        A job that is being deleted still answers: its parent may ask because it has not heard.
+
         Raises:
             UnknownJobError: nothing was created here.
         """
-        job = self._state.known()
+        job = self._state.load()
+        if job is None:
+            raise UnknownJobError
         return job_outcome(job, key) if job.status in TERMINAL else None
 
     def wake(self) -> None:

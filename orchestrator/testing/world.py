@@ -224,7 +224,10 @@ class WorldNetwork:
     async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
-        return self._world.call(job_id, lambda engine: engine.outcome(key))
+        try:
+            return self._world.call(job_id, lambda engine: engine.outcome(key))
+        except UnknownJobError:
+            return None
 
     async def cancel(self, job_id: str, reason: str) -> None:
         """See :class:`orchestrator.ports.Network`."""

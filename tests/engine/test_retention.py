@@ -41,8 +41,8 @@ async def bulky_job(job: JobContext, payload: Nothing) -> int:
 
 
 @workflow("parent")
-async def parent(job: JobContext, payload: Nothing) -> int:
-    return await job.run_child("one", bulky_job, Nothing())
+async def parent(job: JobContext, payload: Nothing) -> object:
+    return await job.run_child("one", "bulky", {})
 
 
 def ended(options: JobOptions | None = None, **payload: object) -> tuple[World, str]:
@@ -101,7 +101,6 @@ def test_a_job_is_deleted_on_demand_and_unknown_at_once() -> None:
         lambda engine: engine.delete(),
         lambda engine: engine.retry(RetryJob()),
         lambda engine: engine.deliver_event("x", None, 1),
-        lambda engine: engine.outcome("x"),
     ):
         with pytest.raises(UnknownJobError):
             world.call(job_id, call)
@@ -182,9 +181,7 @@ def test_what_leads_to_a_later_job_of_the_key_stays_while_that_job_does() -> Non
     options = JobOptions(mode="direct", idempotency_key="k", idempotency_on_ended="new", retention_ms=60_000)
 
     def create(generation: int, job_id: str, *, retention_ms: int) -> int | None:
-        kept = JobOptions(
-            mode="direct", idempotency_key="k", idempotency_on_ended="new", retention_ms=retention_ms
-        )
+        kept = JobOptions(mode="direct", idempotency_key="k", idempotency_on_ended="new", retention_ms=retention_ms)
         request = CreateJob(job_id=job_id, workflow="bulky", payload={}, options=kept, generation=generation)
         return world.call(job_id, lambda engine: engine.create(request)).successor
 

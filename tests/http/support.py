@@ -129,6 +129,7 @@ class WorldBackend:
         self.world.call(job_id, lambda engine: engine.delete())
 
     async def supersede(self, job_id: str, generation: int) -> None:
+        self._maybe_fail("supersede")
         self.world.call(job_id, lambda engine: engine.supersede(generation))
 
     async def control(self, job_id: str, request: ControlJob) -> JobStatus:
