@@ -35,8 +35,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rounds: samples of everything that is not named here.
-        steps: steps of one job, ours and the Workflow's.
-        dbos_steps: fewer, since its time per step does not depend on it.
+        steps: steps of one job.
+        workflow_steps: the same for a Workflow; fewer, since its time per step does not depend on it.
+        dbos_steps: the same for DBOS.
         walks: cursor loops to run.
         items: items of one cursor loop.
         batch: items per commit of it; few, so that there are many commits.
@@ -46,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     rounds: int
     steps: int
+    workflow_steps: int
     dbos_steps: int
     walks: int
     items: int
@@ -57,15 +59,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 FULL = Plan(
     rounds=3,
     steps=10_000,
+    workflow_steps=5_000,
     dbos_steps=1_000,
     walks=5,
     items=1_000_000,
-    batch=20,
+    batch=40,
     starts=100,
     documents=((1, 3), (10, 3), (100, 1)),
 )
 QUICK = Plan(
-    rounds=3, steps=1_000, dbos_steps=200, walks=3, items=50_000, batch=20, starts=20, documents=((1, 3), (3, 1))
+    rounds=3,
+    steps=1_000,
+    workflow_steps=500,
+    dbos_steps=200,
+    walks=3,
+    items=50_000,
+    batch=20,
+    starts=20,
+    documents=((1, 3), (3, 1)),
 )
 
 
@@ -162,8 +173,8 @@ def _engine_steps(plan: Plan, results: Results, worker: Worker) -> list[Sample]:
 def _peer_steps(parts: set[str], plan: Plan, results: Results, peer: Peer) -> list[Sample]:
     samples: list[Sample] = []
     if "b" in parts:
-        peer.workflow(min(plan.steps, WARM_UP_STEPS))
-        samples.append(lambda: results.add("b.workflows", peer.workflow(plan.steps).ms_per_step))
+        peer.workflow(min(plan.workflow_steps, WARM_UP_STEPS))
+        samples.append(lambda: results.add("b.workflows", peer.workflow(plan.workflow_steps).ms_per_step))
     if "c" in parts:
         peer.floor(WARM_UP_STEPS)
         samples.append(lambda: results.add("c.javascript", peer.floor(plan.steps).ms_per_step))

@@ -58,9 +58,14 @@ class Results:
         series = self.get(name)
         return series.median if series else None
 
+    def ratio(self, name: str, base: str) -> float | None:
+        """Return how many times ``base`` a series is, by the smallest samples: those that were disturbed least."""
+        series, other = self.get(name), self.get(base)
+        return series.low / other.low if series and other and other.low else None
+
 
 class Machine(msgspec.Struct, frozen=True):
-    """Where the numbers come from. ``load`` is the number of busy processes before the bench, a sign of noise."""
+    """Where the numbers come from. ``load``: processes that were busy before the bench began, in the last minute."""
 
     processor: str
     cores: int

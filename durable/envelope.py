@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -35,8 +35,16 @@ def answer(call: Callable[[], object]) -> str:
     try:
         value = call()
     except OrchestratorError as error:
-        fault = Fault(error.error_code, str(error), dict(error.details), type(error).__name__)
-        return msgspec.json.encode(Envelope(error=fault)).decode()
+        return _fault(error)
+    return msgspec.json.encode({"ok": value}).decode()
+
+
+async def answer_later(result: Awaitable[object]) -> str:
+    """Return :func:`answer` of something that has to wait."""
+    try:
+        value = await result
+    except OrchestratorError as error:
+        return _fault(error)
     return msgspec.json.encode({"ok": value}).decode()
 
 
@@ -51,6 +59,11 @@ def unwrap(text: str, into: type[T]) -> T:
     if envelope.error is not None:
         raise _raised(envelope.error)
     return msgspec.json.decode(envelope.ok, type=into)
+
+
+def _fault(error: OrchestratorError) -> str:
+    fault = Fault(error.error_code, str(error), dict(error.details), type(error).__name__)
+    return msgspec.json.encode(Envelope(error=fault)).decode()
 
 
 def _raised(fault: Fault) -> OrchestratorError:

@@ -15,6 +15,7 @@ from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
 from orchestrator.control import control
 from orchestrator.engine import JobEngine
+from orchestrator.export import export_page
 from orchestrator.model import ChildNotice, ControlJob, CreateJob, RetryJob
 from orchestrator.views import job_view, step_view
 
@@ -115,6 +116,10 @@ class JobObject(DurableObject):
             return self._engine.journal.history.after(int(after), 500)
 
         return self._answer(answer)
+
+    async def export(self, cursor: str) -> str:
+        """The journal's rows after a cursor, which is empty at first: an ``ExportPage`` out."""
+        return self._answer(lambda: export_page(self._engine.known(), self._engine.journal, cursor or None))
 
     async def alarm(self, info: object = None) -> None:
         """Do what is due."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
-
-import msgspec
 
 from durable import envelope
 from durable.bridge import Env, ObjectCallError
@@ -20,10 +16,12 @@ from durable.catalog_model import (
     OverdueQuery,
     Redriven,
 )
+from durable.object_calls import call_object, text_of
 from durable.object_network import CATALOG, CATALOG_NAME, JOBS
 from durable.object_platform import write_log
 from durable.queues import binding_of
-from orchestrator.errors import InvalidPayloadError, OrchestratorError, RetryableError
+from orchestrator.errors import RetryableError
+from orchestrator.export import ExportPage
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import (
     ControlJob,
@@ -40,10 +38,6 @@ from orchestrator.tokens import TokenAddress
 
 T = TypeVar("T")
 
-#: Tries of a call that the platform calls retryable, and the first wait between them in seconds; every method of the
-#: objects may be repeated (platform.md §10 rule 39).
-_TRIES = 4
-_FIRST_WAIT_S = 0.05
 #: Messages per send (platform.md §2.1).
 _MESSAGES = 100
 
@@ -60,7 +54,7 @@ class ObjectJobs:
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._job(request.job_id, "create", Created, _text(request))
+        return await self._job(request.job_id, "create", Created, text_of(request))
 
     async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -84,6 +78,10 @@ class ObjectJobs:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "events", list[Event], str(after))
 
+    async def export(self, job_id: str, cursor: str | None) -> ExportPage:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "export", ExportPage, cursor or "")
+
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "cancel", JobStatus, reason)
@@ -98,7 +96,7 @@ class ObjectJobs:
 
     async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._job(job_id, "retry", JobStatus, _text(request))
+        return await self._job(job_id, "retry", JobStatus, text_of(request))
 
     async def delete(self, job_id: str) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -110,15 +108,15 @@ class ObjectJobs:
 
     async def control(self, job_id: str, request: ControlJob) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._job(job_id, "control", JobStatus, _text(request))
+        return await self._job(job_id, "control", JobStatus, text_of(request))
 
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
-        await self._job(job_id, "deliver_event", type(None), name, event_id or "", _text(data))
+        await self._job(job_id, "deliver_event", type(None), name, event_id or "", text_of(data))
 
     async def complete_token(self, address: TokenAddress, data: object) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
-        await self._job(address.job_id, "complete_token", type(None), address.key, _text(data))
+        await self._job(address.job_id, "complete_token", type(None), address.key, text_of(data))
 
     async def dispatch(self, job_id: str) -> JobStatus:
         """Start a queued job; one that was started already is left alone."""
@@ -126,11 +124,11 @@ class ObjectJobs:
 
     async def list_jobs(self, query: JobQuery) -> JobPage:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._catalog("list_jobs", JobPage, _text(query))
+        return await self._catalog("list_jobs", JobPage, text_of(query))
 
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._catalog("list_dead_letters", DeadLetterPage, _text(query))
+        return await self._catalog("list_dead_letters", DeadLetterPage, text_of(query))
 
     async def get_dead_letter(self, letter_id: str) -> DeadLetter:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -138,7 +136,7 @@ class ObjectJobs:
 
     async def mark_redriven(self, redriven: Redriven) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
-        await self._catalog("mark_redriven", type(None), _text(redriven))
+        await self._catalog("mark_redriven", type(None), text_of(redriven))
 
     async def counts(self) -> CatalogCounts:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -146,15 +144,15 @@ class ObjectJobs:
 
     async def overdue(self, query: OverdueQuery) -> list[str]:
         """Return jobs that are late."""
-        return await self._catalog("overdue", list[str], _text(query))
+        return await self._catalog("overdue", list[str], text_of(query))
 
     async def publish(self, summary: JobSummary) -> None:
         """Bring the catalog up to date."""
-        await self._catalog("publish", type(None), _text(summary))
+        await self._catalog("publish", type(None), text_of(summary))
 
     async def add_dead_letter(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
-        await self._catalog("add_dead_letter", type(None), _text(letter))
+        await self._catalog("add_dead_letter", type(None), text_of(letter))
 
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Write one structured log line."""
@@ -167,24 +165,4 @@ class ObjectJobs:
         return envelope.unwrap(await self._call(CATALOG, CATALOG_NAME, method, *args), into)
 
     async def _call(self, binding: str, name: str, method: str, *args: str) -> str:
-        wait_s = _FIRST_WAIT_S
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return await self._env.call_object(binding, name, method, *args)
-            except ObjectCallError as error:
-                if error.overloaded:
-                    raise RetryableError(f"{method} of {name}: {error}", code="object_overloaded") from None
-                if not error.retryable:
-                    raise OrchestratorError(f"{method} of {name}: {error}") from None
-                if attempt == _TRIES:
-                    raise RetryableError(f"{method} of {name}: {error}", code="object_unreachable") from None
-            await asyncio.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries
-            wait_s *= 2
-        raise AssertionError("the last try returns or raises")
-
-
-def _text(value: object) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except OverflowError:
-        raise InvalidPayloadError("An integer beyond 64 bits cannot be stored; send it as text") from None
+        return await call_object(self._env, binding, name, method, *args)

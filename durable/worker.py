@@ -16,10 +16,14 @@ from durable.job_object import JobObject
 from durable.jobs_backend import ObjectJobs
 from durable.object_platform import WorkerClock, WorkerEntropy, token_signer
 from durable.queues import DEAD_LETTER_QUEUE
+from durable.schedule_index_object import ScheduleIndexObject
+from durable.schedule_object import ScheduleObject
+from durable.schedule_round import go_round
+from durable.schedules_backend import ObjectSchedules
 from durable.sweeper import sweep
-from durable.workflows import registry
+from durable.workflows import registry, schedules
 
-__all__ = ["CatalogObject", "Default", "JobObject"]
+__all__ = ["CatalogObject", "Default", "JobObject", "ScheduleIndexObject", "ScheduleObject"]
 
 bridge.take_back_cancelled_timers()
 _app = create_app()
@@ -36,6 +40,7 @@ class Default(WorkerEntrypoint):
         jobs = ObjectJobs(env)
         host = Host(
             backend=jobs,
+            schedules=ObjectSchedules(env),
             registry=registry(),
             clock=WorkerClock(),
             entropy=WorkerEntropy(),
@@ -57,4 +62,6 @@ class Default(WorkerEntrypoint):
 
     async def scheduled(self, controller: Any, env: object = None, ctx: object = None) -> None:
         """Do what is to be done every minute."""
-        await sweep(ObjectJobs(bridge.Env(self.env)), WorkerClock())
+        env = bridge.Env(self.env)
+        await sweep(ObjectJobs(env), WorkerClock())
+        await go_round(ObjectSchedules(env), WorkerClock(), schedules())

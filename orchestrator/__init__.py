@@ -8,6 +8,7 @@ from orchestrator.model import ChildOutcome, Progress
 from orchestrator.operations import Batch, BatchSize, ChildrenResult, ChildRequest, EachResult
 from orchestrator.ports import Connection
 from orchestrator.retry import NO_RETRY, RetryPolicy
+from orchestrator.schedule import Schedule
 from orchestrator.sources import ListSource, Page, Source
 from orchestrator.step_context import StepContext, current_step
 from orchestrator.workflow import Workflow, WorkflowOptions, workflow
@@ -29,6 +30,7 @@ __all__ = [
     "Progress",
     "RetryPolicy",
     "RetryableError",
+    "Schedule",
     "Source",
     "StepContext",
     "StepFailedError",

@@ -128,7 +128,7 @@ class JobContext:
             retry: for one batch; progress resets it.
             timeout_ms: for one batch.
             unit: names the items in progress.
-            total: the number of items, when it is known.
+            total: the number of items; known by itself for a sequence.
         """
         size = BatchSize(initial=batch, maximum=max(batch, BatchSize().maximum)) if isinstance(batch, int) else batch
         return EachOp(
@@ -141,7 +141,7 @@ class JobContext:
             retry=retry or self._retry,
             timeout_ms=timeout_ms,
             unit=unit,
-            total=total,
+            total=_length(source) if total is None else total,
         )
 
     def map(
@@ -220,7 +220,7 @@ class JobContext:
             on_failure: ``fail_fast`` raises at the first failure, ``collect`` never, a number when more have failed.
             key: explicit key in parallel code.
             unit: names the children in progress.
-            total: how many there are, when it is known.
+            total: how many there are; known by itself for a sequence.
 
         Raises:
             StepFailedError: code ``child_failed``: more children failed than ``on_failure`` allows.
@@ -236,7 +236,7 @@ class JobContext:
             window=window,
             tolerate=float(tolerate),
             unit=unit,
-            total=total,
+            total=_length(source) if total is None else total,
         )
 
     async def run_child(self, name: str, workflow: str, payload: object, *, key: str | None = None) -> object:
@@ -331,3 +331,7 @@ class StepOptions:
 
 def _last(_state: object, outcome: ChildOutcome) -> object:
     return outcome.result
+
+
+def _length(source: object) -> float | None:
+    return len(cast("Sequence[object]", source)) if isinstance(source, Sequence) else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -58,13 +59,13 @@ class Cron:
             )
         if _STEP_OF_ONE.search(expression):
             raise InvalidCronError("A step needs a range of more than one value")
-        self._expression = expression
         self._zone = _zone(time_zone)
         self._fixed = not fields[0].startswith("*") and not fields[1].startswith("*")
         try:
+            self._parsed = CronSim(expression, datetime(2000, 1, 1))
             never = self._next_wall(datetime(2000, 1, 1)) is None
         except CronSimError as error:
-            raise InvalidCronError(f"The cron expression is malformed: {error}") from None
+            raise InvalidCronError(f"The cron expression is malformed or fits no date: {error}") from None
         if never:
             raise InvalidCronError("No date fits the cron expression")
 
@@ -100,10 +101,12 @@ class Cron:
 
     def describe(self) -> str:
         """Return the expression in English words."""
-        return CronSim(self._expression, datetime(2000, 1, 1)).explain()
+        return self._parsed.explain()
 
     def _next_wall(self, wall: datetime) -> datetime | None:
-        return next(CronSim(self._expression, wall), None)
+        search = copy(self._parsed)  # it iterates in place, and reading the expression again costs more
+        search.dt = wall
+        return next(search, None)
 
     def _next_fixed(self, after: datetime) -> datetime | None:
         """Every planned wall time runs once: at its first moment, or at the end of the gap it falls into."""

@@ -81,6 +81,8 @@ class Fanout:
         if tally.drained or self._broken(tally) or room <= 0:
             return tally, ()
         page = await self._op.source.read(tally.cursor, room)
+        while not page.items and not page.done:
+            page = await self._op.source.read(page.cursor, room)
         tally = msgspec.structs.replace(
             tally,
             cursor=None if page.done else page.cursor,

@@ -34,6 +34,9 @@ STUB_IDLE_MS: Final = 600_000
 #: While the key's later job is there, this is asked only so often.
 STUB_POLL_MS: Final = 86_400_000
 
+#: A page of a job's export ends after this much: an answer between objects is in memory several times.
+EXPORT_PAGE_BYTES: Final = 2_000_000
+
 #: Most operations of one job: beyond it, replay and the step list stop being cheap. ``job.each`` counts as one.
 MAX_OPERATIONS: Final = 25_000
 #: Most events kept per job; older ones are dropped.
@@ -91,7 +94,7 @@ MAX_SCHEDULE_BACKLOG: Final = 1_000
 #: Jobs a schedule starts per tick, so that a tick stays bounded.
 SCHEDULE_STARTS_PER_TICK: Final = 50
 #: While a waiting start is held up by a job that runs, the schedule looks again after this, doubling to the maximum.
-SCHEDULE_POLL_MS: Final = 2_000
+SCHEDULE_POLL_MS: Final = 250
 SCHEDULE_POLL_MAX_MS: Final = 60_000
 #: Planned times shown ahead, and lines of its history that a schedule keeps.
 SCHEDULE_UPCOMING: Final = 10

@@ -11,7 +11,7 @@ from itertools import islice
 import msgspec
 
 from orchestrator.errors import ConflictError, ContradictionError, InvalidRequestError, RequestError
-from orchestrator.ids import checked_name, derived_job_id
+from orchestrator.ids import derived_job_id
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_SCHEDULE_BACKLOG
 from orchestrator.model import Created
@@ -190,7 +190,7 @@ class ScheduleEngine:
             RequestError: the workflow is gone, or no longer takes the payload.
         """
         row = self._state.known()
-        job_id = derived_job_id("schedule", row.schedule.id, "run", checked_name(key, what="key"))
+        job_id = derived_job_id("schedule", row.schedule.id, "run", key)
         start = WaitingStart(job_id=job_id, planned_ms=self._now_ms(), reason="manual", backlog=False)
         # Recorded first: if the call below dies, the next tick makes the job.
         self._journal.add_waiting([start])
@@ -262,6 +262,8 @@ class ScheduleEngine:
         if (schedule.cron, schedule.time_zone) != (row.schedule.cron, row.schedule.time_zone):
             room = MAX_SCHEDULE_BACKLOG - self._journal.count_waiting()
             due = None if row.paused else due_times(row.schedule, row.decided_ms, now_ms, room)
+            if due is not None and due.missed_ms is not None:
+                self._journal.add_not_started("missed", "scheduled", due.missed_ms, now_ms, count=due.missed)
             if due is not None and due.times:
                 starts = [planned_start(row, at_ms, "scheduled", backlog=True) for at_ms in due.times]
                 self._journal.add_waiting(starts)

@@ -187,7 +187,7 @@ class Slice:
                 job_id=self._job.job_id,
                 key=key,
                 attempt=self._execution.open[key].attempt,
-                idempotency_key=f"{self._job.job_id}:{key}",
+                idempotency_key=self._identity(key),
                 deadline_ms=now_ms + _timeout_ms(self._execution.driver.pending[key].op),
                 now_ms=now_ms,
                 services=self._resources.services,
@@ -197,6 +197,12 @@ class Slice:
             )
         )
 
+    def _identity(self, key: str) -> str:
+        """Return the operation's identity to the outside. A hook runs once per failure, and so do its effects."""
+        identity = f"{self._job.job_id}:{key}"
+        again = self._job.phase != "main" and self._job.generation
+        return f"{identity}:{self._job.generation}" if again else identity
+
     def _report(self, key: str, progress: Progress) -> None:
         self._reported.add(key)
         self._execution.set_progress(progress)
@@ -204,7 +210,7 @@ class Slice:
     def _context(self, key: str) -> Attempt:
         return Attempt(
             row=self._execution.open[key],
-            idempotency_key=f"{self._job.job_id}:{key}",
+            idempotency_key=self._identity(key),
             job_id=self._job.job_id,
             database=self._resources.database,
             blobs=self._resources.blobs,

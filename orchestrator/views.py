@@ -27,6 +27,10 @@ _REASONS = {
 }
 
 
+#: What a loop or fan-out counts; the state it carries stays private.
+_COUNTERS = ("items", "batches", "started", "succeeded", "failed")
+
+
 def job_view(job: JobRow, journal: Journal) -> JobView:
     """Return the job's status, exact at this moment."""
     options = codec.decode_as(job.options, JobOptions)
@@ -115,8 +119,8 @@ def _counters(row: StepRow) -> dict[str, int] | None:
     if row.kind not in {"each", "children"} or row.value is None:
         return None
     tally = codec.decode(row.value)
-    found = cast("dict[str, object]", tally).items()
-    return {name: value for name, value in found if isinstance(value, int) and not isinstance(value, bool)}
+    found = cast("dict[str, object]", tally)
+    return {name: value for name in _COUNTERS if isinstance(value := found.get(name), int)}
 
 
 def _parent_id(job: JobRow) -> str | None:

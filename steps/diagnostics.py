@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator import JobContext, NonRetryableError, workflow
+from orchestrator import JobContext, NonRetryableError, Schedule, workflow
 
 #: Steps between two reports of progress.
 _REPORT_EVERY = 100
@@ -51,3 +51,9 @@ async def diagnostic_echo(job: JobContext, payload: EchoPayload) -> EchoResult:
         if payload.sleep_ms and number == (payload.steps + 1) // 2:
             await job.sleep(payload.sleep_ms)
     return EchoResult(steps=payload.steps, total=total)
+
+
+#: Paused, so that it costs nothing. Run by hand, it shows that a deployment's schedules work.
+diagnostic_schedule = Schedule(
+    id="diagnostic-hourly", workflow="diagnostic-echo", cron="0 * * * *", tags=("diagnostic",), paused=True
+)

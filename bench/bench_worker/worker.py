@@ -20,10 +20,10 @@ _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 durable.workflows.registry = cache(lambda: _registry)
 
 from durable.job_object import JobObject as ProductJobObject  # noqa: E402
-from durable.worker import CatalogObject  # noqa: E402
+from durable.worker import CatalogObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
 from durable.worker import Default as ProductDefault  # noqa: E402
 
-__all__ = ["CatalogObject", "Default", "FloorObject", "JobObject"]
+__all__ = ["CatalogObject", "Default", "FloorObject", "JobObject", "ScheduleIndexObject", "ScheduleObject"]
 
 
 class JobObject(ProductJobObject):

@@ -8,7 +8,19 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, bulk, control, dead_letters, events, jobs, operations, problems, triggers
+from durable.http import (
+    batch,
+    bulk,
+    control,
+    dead_letters,
+    events,
+    export,
+    jobs,
+    operations,
+    problems,
+    schedules,
+    triggers,
+)
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -53,9 +65,11 @@ def create_app() -> Gate:
         jobs.router,
         control.router,
         events.router,
+        export.router,
         control.token_router,
         triggers.router,
         dead_letters.router,
+        schedules.router,
         operations.router,
     ):
         app.include_router(router)

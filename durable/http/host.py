@@ -9,9 +9,13 @@ from typing import Protocol, cast
 from starlette.requests import Request
 
 from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
+from durable.schedule_index import SchedulePage, ScheduleQuery
+from orchestrator.export import ExportPage
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
+from orchestrator.schedule import Schedule
+from orchestrator.schedule_model import Backfilled, CreatedSchedule, ScheduleView
 from orchestrator.tokens import TokenAddress, TokenSigner
 from orchestrator.workflow import Registry
 
@@ -41,6 +45,10 @@ class JobsBackend(Protocol):
 
     async def events(self, job_id: str, after: int) -> list[Event]:
         """Return a job's history after an event number, oldest first; as much as fits an answer."""
+        ...
+
+    async def export(self, job_id: str, cursor: str | None) -> ExportPage:
+        """Return the next rows of a job's journal, values included."""
         ...
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
@@ -100,6 +108,46 @@ class JobsBackend(Protocol):
         ...
 
 
+class SchedulesBackend(Protocol):
+    """The schedules and their list. Raises like :class:`JobsBackend`."""
+
+    async def create(self, schedule: Schedule) -> CreatedSchedule:
+        """Record a schedule, durably, or find just the same one recorded."""
+        ...
+
+    async def view(self, schedule_id: str) -> ScheduleView:
+        """Return a schedule, from its own object."""
+        ...
+
+    async def update(self, schedule_id: str, changes: Mapping[str, object]) -> ScheduleView:
+        """Replace members of a schedule; return it."""
+        ...
+
+    async def delete(self, schedule_id: str) -> None:
+        """Forget a schedule."""
+        ...
+
+    async def pause(self, schedule_id: str) -> ScheduleView:
+        """Let planned times pass; return the schedule."""
+        ...
+
+    async def resume(self, schedule_id: str) -> ScheduleView:
+        """Have a paused schedule go on; return it."""
+        ...
+
+    async def run_now(self, schedule_id: str, key: str) -> Created:
+        """Start a job at once. One key is one job."""
+        ...
+
+    async def backfill(self, schedule_id: str, from_ms: int, to_ms: int) -> Backfilled:
+        """Have past planned times run; both ends are included."""
+        ...
+
+    async def page(self, query: ScheduleQuery) -> SchedulePage:
+        """Return schedules from the list."""
+        ...
+
+
 class Log(Protocol):
     """Writes one structured log line; never payloads or secrets."""
 
@@ -113,6 +161,7 @@ class Host:
     """Everything one request may use. Its ``repr`` does not show the key."""
 
     backend: JobsBackend
+    schedules: SchedulesBackend
     registry: Registry
     clock: Clock
     entropy: Entropy

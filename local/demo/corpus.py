@@ -12,6 +12,8 @@ NAMESPACE_ID = "cdemonamespace00000000000"
 #: At least this many documents go into the batch, none larger than this: a few tables of constants would drown them.
 BATCH_DOCUMENTS = 500
 BATCH_DOCUMENT_BYTES = 110_000
+#: Packages of tables and windows, taken only if the others do not suffice.
+LAST_CHOICE = ("encodings/", "idlelib/", "lib2to3/", "turtledemo/", "distutils/")
 #: The one large document is at least this large.
 LARGE_BYTES = 25_000_000
 
@@ -58,9 +60,12 @@ def collect() -> Corpus:
     root = Path(sysconfig.get_paths()["stdlib"])
     paths = sorted(path for path in root.rglob("*.py") if "site-packages" not in path.parts and _is_text(path))
     files = [_source(root, path) for path in paths if "test" not in path.parts and "tests" not in path.parts]
-    batch = [item for item in files if item.size_bytes <= BATCH_DOCUMENT_BYTES]
-    if len(batch) < BATCH_DOCUMENTS:
-        raise LookupError(f"{root} has {len(batch)} sources; the demo needs {BATCH_DOCUMENTS}")
+    small = [item for item in files if item.size_bytes <= BATCH_DOCUMENT_BYTES]
+    if len(small) < BATCH_DOCUMENTS:
+        raise LookupError(f"{root} has {len(small)} sources; the demo needs {BATCH_DOCUMENTS}")
+    first = [item for item in small if not item.name.startswith(LAST_CHOICE)]
+    rest = [item for item in small if item.name.startswith(LAST_CHOICE)]
+    batch = first + rest[: max(0, BATCH_DOCUMENTS - len(first))]
     large: list[Path] = []
     size = 0
     while size < LARGE_BYTES:

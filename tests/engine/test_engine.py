@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from orchestrator import ChildRequest, JobContext, Page, workflow
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import JobView
 from orchestrator.testing import World
@@ -60,3 +61,27 @@ def test_two_crashes(name: str) -> None:
             world, view = run(name, n, crash_at=(first, second))
             assert (view.status, view.result) == (status, result), f"crashed before writes {first} and {second}"
             assert world.crashes >= 1
+
+
+class Gaps:
+    """A source with pages that hold nothing before its end."""
+
+    async def read(self, cursor: object, limit: int, /) -> Page[ChildRequest]:
+        at = cursor if isinstance(cursor, int) else 0
+        items = [ChildRequest(key=str(at), payload={"n": at})] if at % 3 == 0 else []
+        return Page(items, at + 1, done=at >= 9)
+
+
+@workflow("gaps")
+async def gaps(job: JobContext, payload: workflows.Number) -> int:
+    result = await job.map_children("kids", "sums", Gaps(), reduce=workflows.total_of, state=0, window=2)
+    return result.succeeded
+
+
+def test_an_empty_page_does_not_hold_a_fan_out_up() -> None:
+    world = World(*workflows.ALL, gaps, services=workflows.World())
+    began_ms = world.clock.now_ms()
+    job_id = world.start("gaps", {})
+    asyncio.run(world.run())
+    assert world.view(job_id).result == 4
+    assert world.clock.now_ms() - began_ms < 10_000

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from pydantic import BaseModel
 
 from orchestrator import JobContext, NonRetryableError, large, workflow
 from orchestrator.control import control
+from orchestrator.engine import JobEngine
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError, UnknownTokenError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_VALUE_BYTES, RETENTION_MS, STUB_IDLE_MS, STUB_POLL_MS
@@ -97,11 +98,12 @@ def test_a_retried_job_is_not_deleted_until_it_has_ended_again() -> None:
 def test_a_job_is_deleted_on_demand_and_unknown_at_once() -> None:
     world, job_id = ended()
     assert world.call(job_id, lambda engine: engine.delete()) is JobStatus.COMPLETED
-    for call in (
+    calls: list[Callable[[JobEngine], object]] = [
         lambda engine: engine.delete(),
         lambda engine: engine.retry(RetryJob()),
         lambda engine: engine.deliver_event("x", None, 1),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(UnknownJobError):
             world.call(job_id, call)
     with pytest.raises(UnknownTokenError):

@@ -334,3 +334,27 @@ def test_a_deploy_does_not_change_a_step_that_is_being_retried() -> None:
     asyncio.run(world.run())
     assert world.view(job_id).status is JobStatus.FAILED
     assert len(services.calls) == 4
+
+
+async def note_key() -> None:
+    log().calls.append(current_step().idempotency_key)
+
+
+async def note_failure(job: JobContext, payload: BaseModel, error: str) -> None:
+    await job.step("note", note_key)
+
+
+@workflow("failing-twice", options=WorkflowOptions(on_failure=note_failure))
+async def failing_twice(job: JobContext, payload: Nothing) -> None:
+    await job.step("breakable", breakable)
+
+
+def test_a_hook_that_runs_for_a_second_failure_has_keys_of_its_own() -> None:
+    services = Log()
+    world = World(failing_twice, services=services)
+    job_id = world.start("failing-twice", {})
+    asyncio.run(world.run())
+    world.call(job_id, lambda engine: engine.retry(RetryJob()))
+    asyncio.run(world.run())
+    keys = [call for call in services.calls if call.startswith(job_id)]
+    assert len(keys) == len(set(keys)) == 2

@@ -16,12 +16,15 @@ from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
 from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
 from orchestrator.control import control
+from orchestrator.export import ExportPage, export_page
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import step_view
 from steps.diagnostics import diagnostic_echo
+from tests.schedules.backend import WorldSchedules
+from tests.schedules.world import ScheduleWorld
 
 KEY = "a key of the tests"
 SECRET = "never-show-this"
@@ -113,6 +116,10 @@ class WorldBackend:
         self.world.view(job_id)
         return self.world.objects[job_id].engine.journal.history.after(after, 500)
 
+    async def export(self, job_id: str, cursor: str | None) -> ExportPage:
+        self._maybe_fail("export")
+        return self.world.call(job_id, lambda engine: export_page(engine.known(), engine.journal, cursor))
+
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         return self.world.call(job_id, lambda engine: engine.cancel(reason))
 
@@ -174,11 +181,13 @@ class Api:
     """The API and what is behind it."""
 
     def __init__(self, api_key: str | None = KEY) -> None:
-        self.world = World(diagnostic_echo, keep, ingestion, meter, stuck_for_long, breaking, approval)
+        self.world = ScheduleWorld(diagnostic_echo, keep, ingestion, meter, stuck_for_long, breaking, approval)
         self.backend = WorldBackend(self.world)
+        self.schedules = WorldSchedules(self.world)
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         self.host = Host(
             backend=self.backend,
+            schedules=self.schedules,
             registry=self.world.registry,
             clock=self.world.clock,
             entropy=self.world.entropy,

@@ -90,7 +90,7 @@ def test_the_hundredth_job_of_a_key_is_found_as_quickly_as_the_third(api: Api) -
 
 def test_the_way_to_the_latest_job_need_not_be_short(api: Api) -> None:
     api.backend.failures["supersede"] = [RetryableError("away", code="object_unreachable")] * 100
-    ids = []
+    ids: list[str] = []
     for _ in range(5):
         ids.append(job(api, on_ended="new")[0])
         api.run()

@@ -124,3 +124,16 @@ def test_idempotency_policies(client: httpx.Client) -> None:
     first = started(client, {"steps": 1}, **key)
     assert started(client, {"steps": 1}, **key) == first
     problem(start(client, {"steps": 2}, **key), 409, "idempotency_conflict")
+
+
+def test_an_export_is_one_file(client: httpx.Client) -> None:
+    job_id = started(client, {"steps": 300}, tags=["exported"])
+    until(client, job_id, "completed")
+    document = client.get(f"/v1/jobs/{job_id}/export").raise_for_status().json()
+    assert document["job"]["result"] == {"steps": 300, "total": 45_150}
+    assert [step["seq"] for step in document["steps"]] == list(range(1, 301))
+    listed_events = client.get(f"/v1/jobs/{job_id}/events", headers={"accept": "application/json"}).json()["events"]
+    assert [event["seq"] for event in document["events"]][: len(listed_events)] == [
+        event["id"] for event in listed_events
+    ]
+    problem(client.get("/v1/jobs/run_00000000000000000000000000/export"), 404, "unknown_job")

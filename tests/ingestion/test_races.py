@@ -89,7 +89,8 @@ def test_a_document_that_is_gone_leaves_no_vectors(stage: Stage, at: int, always
 
 
 def test_a_failing_document_that_is_being_deleted_leaves_no_vectors(stage: Stage) -> None:
-    text = paragraphs(150) + "\n\nThis is POISON for the provider, so to say."
+    # 60 chunks in two calls, then the rest in one: the third call is the one that is refused.
+    text = paragraphs(80) + "\n\nThis is POISON for the provider, so to say."
     scenario = Scenario(payload={"type": "TEXT", "text": text}, config=CHUNKED)
     outcome = run_and_edit(stage, scenario, 3, "update document set status = 'DELETING'")
     assert (outcome.picture.document["status"], outcome.picture.document["error"]) == ("DELETING", None)

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from local.process import LocalStack, StackError
+from tests.workerd.corpus import managed, text
 from tests.workerd.run import MAIN, Ingestion
 from tests.workerd.scene import Scene, changed_configuration, large_job
 
@@ -22,7 +23,9 @@ def test_objects_are_evicted_again_and_again(scene: Scene, tmp_path: Path) -> No
             with contextlib.suppress(StackError):  # it has been forgotten, and nobody has called it since
                 stack.evict("JobObject", job_id)
         scene.finish(ingestion)
-        assert sum(job.crashes for job in ingestion.family(MAIN)) == 0
+        _, large, *others = ingestion.family(MAIN)
+        assert large.slices > len(SHARES)
+        assert sum(job.crashes for job in (large, *others)) == 0
 
 
 def evict_between_batches(ingestion: Ingestion, job_id: str) -> None:
@@ -43,6 +46,9 @@ def test_coroutines_are_dropped_after_every_slice(scene: Scene, tmp_path: Path) 
 
 def test_an_ended_job_holds_its_object_no_longer(ingestion: Ingestion) -> None:
     """No timer, connection or promise is left behind: it would keep the object in memory, and billed."""
-    job = ingestion.start("cjob00000000000000000nothere")
-    assert ingestion.ended(job).status == "failed"
-    ingestion.stack.evict("JobObject", job)
+    ingestion.add("cjobheld", [text("A document."), managed("nothing.txt", b"")])
+    ingestion.start("cjobheld")
+    jobs = ingestion.family("cjobheld")
+    assert [job.status for job in jobs] == ["completed", "completed", "failed"]
+    for job in jobs:
+        ingestion.stack.evict("JobObject", job.id)

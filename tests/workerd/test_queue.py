@@ -8,7 +8,6 @@ from durable.queues import DEAD_LETTER_QUEUE
 from tests.workerd.corpus import text
 from tests.workerd.run import QUEUE, Ingestion, assert_quiet, differences
 
-INGEST_JOBS = ("cjobqueue0000000000000001", "cjobqueue0000000000000002", "cjobqueue0000000000000003")
 DOCUMENTS = 5
 NOBODY = "run_00000000000000000000000000"
 NONSENSE: tuple[object, ...] = ("nonsense", None, 7, [], {}, {"id": 3}, {"id": "run_"}, {"other": NOBODY})
@@ -25,25 +24,24 @@ class _Letters(msgspec.Struct, frozen=True):
 
 
 def test_duplicates_reordered_and_foreign_messages_change_nothing(ingestion: Ingestion) -> None:
-    for name in INGEST_JOBS:
-        ingestion.add(name, [text(f"Document {number} of {name}.") for number in range(DOCUMENTS)])
+    names = add(ingestion, "during")
     counted = counters(ingestion)
-    job_ids = [ingestion.start(name) for name in INGEST_JOBS]
+    job_ids = [ingestion.start(name) for name in names]
     messages = [{"id": job_id} for job_id in job_ids]
     for _ in range(3):
         ingestion.stack.deliver(QUEUE, *reversed(messages), *NONSENSE, *messages, {"id": NOBODY}, *messages)
-    ingestion.finish(*INGEST_JOBS)
-    assert counters(ingestion) == [counted[0] + DOCUMENTS * len(INGEST_JOBS)] * 2
+    ingestion.finish(*names)
+    assert counters(ingestion) == [counted[0] + DOCUMENTS * len(names)] * 2
     repeated = ingestion.tables.rows("select event, subject from wf.event_outbox group by 1, 2 having count(*) > 1")
     assert repeated == []
-    for name in INGEST_JOBS:
+    for name in names:
         parent, *children = ingestion.family(name)
         assert parent.result == {"ingestionJobId": name, "documentsCreated": DOCUMENTS}
         assert [(job.status, job.crashes, job.slices) for job in children] == [("completed", 0, 1)] * DOCUMENTS
 
 
 def test_messages_for_jobs_that_have_ended_change_nothing(ingestion: Ingestion) -> None:
-    names = INGEST_JOBS
+    names = add(ingestion, "after")
     for name in names:
         ingestion.start(name)
     jobs = [job for name in names for job in ingestion.family(name)]
@@ -65,6 +63,14 @@ def test_what_is_no_job_is_kept_as_a_dead_letter(ingestion: Ingestion) -> None:
         causes = sorted(letter.cause.partition(":")[0] for letter in new)
         assert causes == ["malformed_message"] * len(NONSENSE) + ["unknown_job"]
         assert [letter.job_id for letter in new if letter.job_id is not None] == [NOBODY]
+
+
+def add(ingestion: Ingestion, test: str) -> list[str]:
+    """Store three small ingest jobs; return their ids."""
+    names = [f"cjob{test}{number}" for number in range(3)]
+    for name in names:
+        ingestion.add(name, [text(f"Document {number} of {name}.") for number in range(DOCUMENTS)])
+    return names
 
 
 def letters(ingestion: Ingestion) -> list[_Letter]:

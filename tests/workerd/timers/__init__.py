@@ -1,0 +1,3 @@
+"""A Worker for the tests of timers."""
+
+from __future__ import annotations
