@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durable.catalog import SWEEP_MAX_MS, SWEEP_MS, Catalog
-from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery
+from durable.catalog import SWEEP_MAX_MS, SWEEP_MS, TOMBSTONE_MS, Catalog
+from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery, Redriven
+from durable.dead_letters import MESSAGES_KEPT_MS
 from orchestrator.errors import InvalidRequestError, OrchestratorError
 from orchestrator.lifecycle import TERMINAL, JobStatus
-from orchestrator.model import DeadLetter, JobSummary
+from orchestrator.model import DeadLetter, DeletedJob, JobSummary
 from orchestrator.testing import MemorySql
 
 GRACE_MS = 60_000
@@ -198,3 +199,50 @@ def test_rows_written_per_change_stay_few() -> None:
     before = sql.rows_written
     catalog.publish(summary(tags=(), revision=2, status=JobStatus.RUNNING))
     assert sql.rows_written - before <= 3
+
+
+def test_a_deleted_job_does_not_come_back_by_a_late_message(catalog: Catalog) -> None:
+    job = summary(status=JobStatus.FAILED, error="code: text", finished_at_ms=7)
+    catalog.publish(job)
+    catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=10))
+    catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=11))
+    catalog.publish(msgspec.structs.replace(job, revision=99))
+    assert listed(catalog) == listed(catalog, tag="a") == []
+    assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
+    assert catalog.counts(0, GRACE_MS).jobs == []
+    again = summary(created_at_ms=job.created_at_ms + 1)
+    catalog.publish(again)
+    catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=12))
+    assert catalog.list_jobs(JobQuery(tag="a")).jobs == [again]
+
+
+def test_what_is_remembered_of_deleted_jobs_has_a_bound() -> None:
+    sql = MemorySql()
+    catalog = Catalog(sql)
+    for day in range(5):
+        catalog.forget(DeletedJob(id=f"run_{day}", created_at_ms=1, deleted_at_ms=day * TOMBSTONE_MS))
+    assert [row[0] for row in sql.execute("select id from deleted")] == ["run_3", "run_4"]
+
+
+def test_letters_of_messages_are_kept_for_a_while(catalog: Catalog) -> None:
+    for number, at_ms in enumerate((0, MESSAGES_KEPT_MS + 1)):
+        catalog.letters.add(
+            DeadLetter(id=f"m{number}", kind="message", job_id=None, workflow=None, cause="x", at_ms=at_ms)
+        )
+    assert [letter.id for letter in catalog.letters.list(DeadLetterQuery()).dead_letters] == ["m1"]
+
+
+def test_the_tables_of_the_first_release_are_read() -> None:
+    sql = MemorySql()
+    sql.execute("create table schema_version (version integer primary key)")
+    sql.execute("insert into schema_version (version) values (1)")
+    sql.execute(
+        """create table dead_letter (id text primary key, kind text, job_id text, workflow text, cause text,
+        at_ms integer, detail text) without rowid"""
+    )
+    sql.execute("insert into dead_letter values ('job:run_1', 'job', 'run_1', 'keep', 'cause', 5, null)")
+    for _ in range(2):
+        catalog = Catalog(sql)
+        catalog.letters.mark(Redriven(id="job:run_1", at_ms=9))
+        (letter,) = catalog.letters.list(DeadLetterQuery(redriven=True)).dead_letters
+        assert (letter.cause, letter.redriven_at_ms) == ("cause", 9)
