@@ -43,6 +43,10 @@ class JobObject(DurableObject):
         """Start a queued job; the status out."""
         return self._answer(self._engine.dispatch)
 
+    async def permit(self, permit_id: str) -> str:
+        """Take or confirm a permit of the job's lane; whether the job has it out."""
+        return self._answer(lambda: self._engine.permit(permit_id))
+
     async def child_finished(self, body: str) -> str:
         """Take note of a child's end: ``ChildNotice`` in."""
         return self._answer(lambda: self._engine.child_finished(msgspec.json.decode(body, type=ChildNotice)))
@@ -97,7 +101,8 @@ class JobObject(DurableObject):
     async def view(self) -> str:
         """The job's status: ``JobView`` out. Looking at a job also mends a lost alarm."""
         self._wake()
-        return self._answer(lambda: job_view(self._engine.known(), self._engine.journal))
+        lane = await self._engine.explain_lane()
+        return self._answer(lambda: job_view(self._engine.known(), self._engine.journal, lane))
 
     async def steps(self) -> str:
         """The journal's steps: a list of ``StepView`` out."""

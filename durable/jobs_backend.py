@@ -17,11 +17,12 @@ from durable.catalog_model import (
     Redriven,
 )
 from durable.object_calls import call_object, text_of
-from durable.object_network import CATALOG, CATALOG_NAME, JOBS
+from durable.object_network import CATALOG, CATALOG_NAME, JOBS, LANES
 from durable.object_platform import write_log
 from durable.queues import binding_of
 from orchestrator.errors import RetryableError
 from orchestrator.export import ExportPage
+from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import (
     ControlJob,
@@ -146,6 +147,18 @@ class ObjectJobs:
         """Return jobs that are late."""
         return await self._catalog("overdue", list[str], text_of(query))
 
+    async def lane(self, name: str) -> LaneView:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._lane(name, "view")
+
+    async def pause_lane(self, name: str) -> LaneView:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._lane(name, "pause")
+
+    async def resume_lane(self, name: str) -> LaneView:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._lane(name, "resume")
+
     async def publish(self, summary: JobSummary) -> None:
         """Bring the catalog up to date."""
         await self._catalog("publish", type(None), text_of(summary))
@@ -160,6 +173,9 @@ class ObjectJobs:
 
     async def _job(self, job_id: str, method: str, into: type[T], *args: str) -> T:
         return envelope.unwrap(await self._call(JOBS, job_id, method, *args), into)
+
+    async def _lane(self, name: str, method: str) -> LaneView:
+        return envelope.unwrap(await self._call(LANES, name, method, name), LaneView)
 
     async def _catalog(self, method: str, into: type[T], *args: str) -> T:
         return envelope.unwrap(await self._call(CATALOG, CATALOG_NAME, method, *args), into)

@@ -8,11 +8,13 @@ from durable import envelope
 from durable.bridge import Env, ObjectCallError
 from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
+from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
 
 JOBS = "JOBS"
 CATALOG = "CATALOG"
+LANES = "LANES"
 CATALOG_NAME = "catalog-0"
 
 
@@ -71,6 +73,27 @@ class ObjectNetwork:
         """See :class:`orchestrator.ports.Network`."""
         return envelope.unwrap(await self._job(job_id, "exists"), bool)
 
+    async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
+        """See :class:`orchestrator.ports.Network`."""
+        text = await self._call(LANES, lane.name, "request", _json(PermitBatch(lane, (request,))))
+        return envelope.unwrap(text, list[PermitAnswer])[0]
+
+    async def release_permit(self, release: Release) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        envelope.unwrap(await self._call(LANES, release.lane, "release", _json([release.permit_id])), type(None))
+
+    async def explain_permit(self, lane: str, permit_id: str) -> PermitAnswer | None:
+        """See :class:`orchestrator.ports.Network`."""
+        return envelope.unwrap(await self._call(LANES, lane, "explain", permit_id), PermitAnswer | None)  # type: ignore[arg-type]
+
+    async def reserve(self, request: Reserve) -> Reserved:
+        """See :class:`orchestrator.ports.Network`."""
+        return envelope.unwrap(await self._call(LANES, request.bucket, "reserve", _json(request)), Reserved)
+
+    async def offer(self, job_id: str, permit_id: str) -> bool:
+        """See :class:`orchestrator.lane_engine.PermitNetwork`."""
+        return envelope.unwrap(await self._job(job_id, "permit", permit_id), bool)
+
     async def _job(self, job_id: str, method: str, *args: str) -> str:
         return await self._call(JOBS, job_id, method, *args)
 
@@ -80,3 +103,7 @@ class ObjectNetwork:
         except ObjectCallError as error:
             code = "object_overloaded" if error.overloaded else "object_unreachable"
             raise RetryableError(f"{method} of {name}: {error}", code=code) from None
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

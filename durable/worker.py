@@ -14,6 +14,7 @@ from durable.http.app import create_app
 from durable.http.host import Host
 from durable.job_object import JobObject
 from durable.jobs_backend import ObjectJobs
+from durable.lane_object import LaneObject
 from durable.object_platform import WorkerClock, WorkerEntropy, token_signer
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.schedule_index_object import ScheduleIndexObject
@@ -23,7 +24,7 @@ from durable.schedules_backend import ObjectSchedules
 from durable.sweeper import sweep
 from durable.workflows import registry, schedules
 
-__all__ = ["CatalogObject", "Default", "JobObject", "ScheduleIndexObject", "ScheduleObject"]
+__all__ = ["CatalogObject", "Default", "JobObject", "LaneObject", "ScheduleIndexObject", "ScheduleObject"]
 
 bridge.take_back_cancelled_timers()
 _app = create_app()

@@ -10,7 +10,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "lifecycle.md"
 
 _MEANING = {
     JobStatus.QUEUED: "recorded; its id is on the way through the queue. Not picked up in 15 s, it sends itself again.",
-    JobStatus.WAITING: "recorded; starts later (`delay`).",
+    JobStatus.WAITING: "starts later (`delay`), or waits for a permit of its lane; costs nothing.",
     JobStatus.RUNNING: "a slice works on it, or is due at once.",
     JobStatus.SUSPENDED: "waits for a timer, an event, a token or children; costs nothing.",
     JobStatus.PAUSED: "rests until somebody resumes it: on request, or because its code no longer fits its journal.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.context import JobContext
 from orchestrator.errors import NonRetryableError, OrchestratorError, RetryableError, StepFailedError
+from orchestrator.lane import KeyLimit, LanePolicy, Rate
 from orchestrator.model import ChildOutcome, Progress
 from orchestrator.operations import Batch, BatchSize, ChildrenResult, ChildRequest, EachResult
 from orchestrator.ports import Connection
@@ -23,11 +24,14 @@ __all__ = [
     "Connection",
     "EachResult",
     "JobContext",
+    "KeyLimit",
+    "LanePolicy",
     "ListSource",
     "NonRetryableError",
     "OrchestratorError",
     "Page",
     "Progress",
+    "Rate",
     "RetryPolicy",
     "RetryableError",
     "Schedule",

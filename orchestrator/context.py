@@ -10,6 +10,7 @@ from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from orchestrator.annotations import return_type
 from orchestrator.ids import checked_name
+from orchestrator.lane import Rate, Reserve, bucket_name
 from orchestrator.limits import STEP_TIMEOUT_MS
 from orchestrator.model import ChildOutcome, Progress
 from orchestrator.operations import (
@@ -20,6 +21,7 @@ from orchestrator.operations import (
     EachOp,
     GatherOp,
     Operation,
+    RateOp,
     SleepOp,
     StepOp,
     Token,
@@ -172,6 +174,23 @@ class JobContext:
     def sleep_until(self, at_ms: int, *, name: str = "sleep", key: str | None = None) -> SleepOp:
         """Suspend until a Unix time in ms; a time in the past is no error."""
         return SleepOp(checked_name(name), key=key, delay_ms=None, until_ms=at_ms)
+
+    def rate_limit(
+        self, key: str, *, count: int, per_ms: int = 1_000, burst: int | None = None, name: str = "rate limit"
+    ) -> RateOp:
+        """Suspend until a token of the bucket ``key``, which every job shares, may be used.
+
+        Args:
+            key: names the bucket, such as ``pinecone-delete/ns_1``.
+            count: tokens that flow in per ``per_ms``.
+            per_ms: the period, in ms.
+            burst: tokens kept when nobody took any for long; ``count`` unless told otherwise.
+            name: identifies the operation, together with ``key``; numbered when used again in sequence.
+        """
+        rate = Rate(count=count, per_ms=per_ms, burst=burst)
+        return RateOp(
+            f"{checked_name(name)} {checked_name(key, what='bucket')}", key=None, bucket=Reserve(bucket_name(key), rate)
+        )
 
     def wait_for_event(self, event: str, *, timeout_ms: int | None = None, key: str | None = None) -> WaitOp:
         """Suspend until ``POST /v1/jobs/{id}/events/{event}``; returns its data. Events that came before count.

@@ -6,6 +6,7 @@ Calls change the journal and re-arm the alarm in one group of synchronous writes
 from __future__ import annotations
 
 from orchestrator import codec
+from orchestrator.admission import Admission, Ticket, waits_for_lane
 from orchestrator.errors import (
     ConflictError,
     ErrorRecord,
@@ -16,6 +17,7 @@ from orchestrator.errors import (
 )
 from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
+from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, REQUEUE_MS, SLICE_UNITS
 from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, RetryJob
@@ -43,6 +45,7 @@ class JobEngine:
         self._registry = registry
         self._state = JobState(platform, registry)
         self._wakeup = Wakeup(platform, self._state)
+        self._admission = Admission(platform, registry, self._state.tickets, self._state.journal.outbox)
         self._ticker = Ticker(platform, registry, self._state, self._wakeup, always_replay=always_replay)
 
     @property
@@ -99,6 +102,38 @@ class JobEngine:
             self._act_now(job)
         return job.status
 
+    def permit(self, permit_id: str) -> bool:
+        """Take a permit from the job's lane, or confirm it; False when the job has no use for it."""
+        job = self._state.load()
+        if job is None or job.status in TERMINAL or job.status is JobStatus.QUEUED:
+            return False
+        if job.status is JobStatus.PAUSED and not self._works(job):
+            return False
+        if not self._admission.accept(job, permit_id):
+            return False
+        if job.status is JobStatus.WAITING:
+            self._state.turn(job, JobStatus.RUNNING)
+            self._act_now(job)
+        return True
+
+    def waiting_ticket(self) -> Ticket | None:
+        """Return what the job waits for at its lane; None when it does not."""
+        job = self._state.load()
+        return self._state.tickets.get() if job is not None and waits_for_lane(job, self._state.tickets) else None
+
+    async def explain_lane(self) -> PermitAnswer | None:
+        """Return why the job's lane keeps it waiting, as the lane sees it now; None when it does not or is silent."""
+        ticket = self.waiting_ticket()
+        if ticket is None:
+            return None
+        try:
+            answer = await self._platform.network.explain_permit(ticket.lane, ticket.permit_id)
+        except Exception:
+            return None  # what it said when it was asked is stored
+        if answer is None and self.waiting_ticket() == ticket:
+            self._act_now(self._state.known())  # the lane has lost the request: ask again
+        return answer
+
     def child_finished(self, notice: ChildNotice) -> None:
         """Take note of a child's end; a repeated notice changes nothing.
 
@@ -108,7 +143,8 @@ class JobEngine:
         job = self._state.known()
         if job.status in TERMINAL:
             return
-        if self.journal.settle_child(notice.operation, notice.outcome.key, codec.encode(notice.outcome)):
+        settled = self.journal.settle_child(notice.operation, notice.outcome.key, codec.encode(notice.outcome))
+        if settled and job.status is not JobStatus.WAITING:
             self._act_now(job)
 
     def cancel(self, reason: str) -> JobStatus:
@@ -124,7 +160,7 @@ class JobEngine:
         if job.status in TERMINAL:
             raise ConflictError(f"The job has already {job.status}")
         job.error = codec.encode(ErrorRecord(code="cancelled", message=reason or "Cancelled"))
-        if job.status in {JobStatus.QUEUED, JobStatus.WAITING}:
+        if job.status in {JobStatus.QUEUED, JobStatus.WAITING} and job.started_at_ms is None:
             self._state.end(job, JobStatus.CANCELLED)
             self._wakeup.rearm()
         else:
@@ -144,6 +180,8 @@ class JobEngine:
             self._state.turn(job, JobStatus.PAUSED)
             job.paused_at_ms = self._state.now_ms()
             job.due_at_ms = None
+            if not self._works(job):
+                self._state.tickets.give_back(self.journal.outbox, job.paused_at_ms)
             self._record(job, "job.paused")
         return job.status
 
@@ -317,6 +355,10 @@ class JobEngine:
         """Have a running job look again; a paused one looks when it is resumed."""
         if job.status in ACTIVE:
             self._act_now(job)
+
+    def _works(self, job: JobRow) -> bool:
+        """Tell whether a slice runs in this object now."""
+        return job.slice_open and self._wakeup.ticking
 
     def _act_now(self, job: JobRow) -> None:
         job.due_at_ms = self._state.now_ms()

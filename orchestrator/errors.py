@@ -19,6 +19,7 @@
         ├── InvalidRequestError       400  invalid_request
         ├── UnauthorizedError         401  unauthorized
         ├── UnknownJobError           404  unknown_job
+        ├── UnknownLaneError          404  unknown_lane
         ├── UnknownWorkflowError      404  unknown_workflow
         ├── UnknownTokenError         404  unknown_token
         ├── UnknownScheduleError      404  unknown_schedule
@@ -182,6 +183,13 @@ class UnknownJobError(RequestError):
     """There is no such job."""
 
     code = "unknown_job"
+    status = 404
+
+
+class UnknownLaneError(RequestError):
+    """There is no such lane."""
+
+    code = "unknown_lane"
     status = 404
 
 

@@ -37,6 +37,9 @@ class Fanout:
 
     def __init__(self, job: JobRow, key: str, op: ChildrenOp[object], journal: Journal, network: Network) -> None:
         self._job_id = job.job_id
+        options = codec.decode_as(job.options, JobOptions)
+        #: What children inherit: the parent's place in the lanes.
+        self._options = JobOptions(mode="direct", priority=options.priority, lane_keys=options.lane_keys)
         self._generation = job.generation
         self._key = key
         self._op = op
@@ -146,7 +149,7 @@ class Fanout:
             job_id=self._child_id(key),
             workflow=self._op.workflow,
             payload=payload,
-            options=JobOptions(mode="direct"),
+            options=self._options,
             parent=ParentRef(self._job_id, self._key, key),
         )
 

@@ -258,6 +258,14 @@ class Journal:
         )[0][0]
         return None if found is None else integer(found)
 
+    def next_own_ms(self) -> int | None:
+        """Return the earliest time that counts while the job waits for its lane: its operations can do nothing."""
+        found = self.sql.execute(
+            """select min(at) from (select min(at_ms) as at from due where key in ('job/ttl', 'job/deadline')
+            union all select min(due_at_ms) from outbox union all select due_at_ms from job)"""
+        )[0][0]
+        return None if found is None else integer(found)
+
     def next_work_ms(self) -> int | None:
         """Return the earliest time the job itself is due, its outbox aside."""
         found = self.sql.execute(

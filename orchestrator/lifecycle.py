@@ -40,9 +40,13 @@ _ENDS_OF_WORK = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
     {
         JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
-        JobStatus.WAITING: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
-        JobStatus.RUNNING: frozenset({JobStatus.SUSPENDED, JobStatus.PAUSED, JobStatus.CANCELLING}) | _ENDS_OF_WORK,
-        JobStatus.SUSPENDED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING}) | _ENDS_OF_WORK,
+        JobStatus.WAITING: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.EXPIRED})
+        | {JobStatus.CANCELLING},
+        # To waiting: its lane has no permit for it now.
+        JobStatus.RUNNING: frozenset({JobStatus.SUSPENDED, JobStatus.WAITING, JobStatus.PAUSED, JobStatus.CANCELLING})
+        | _ENDS_OF_WORK,
+        JobStatus.SUSPENDED: frozenset({JobStatus.RUNNING, JobStatus.WAITING, JobStatus.PAUSED, JobStatus.CANCELLING})
+        | _ENDS_OF_WORK,
         JobStatus.PAUSED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLING}),
         JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED}),
         JobStatus.COMPLETED: frozenset(),

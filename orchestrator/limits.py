@@ -81,6 +81,19 @@ TICK_RETRY_MAX_MS: Final = 60_000
 #: A step's timeout unless the author sets one: well under the 15 min an alarm may take (platform.md §1.1).
 STEP_TIMEOUT_MS: Final = 300_000
 
+#: A permit that its job has not given back is verified after this: far longer than a slice, since it costs a call.
+LANE_LEASE_MS: Final = 600_000
+#: Jobs that a lane asks at the same time.
+LANE_OFFERS: Final = 20
+#: Most kinds of key that a job has values for.
+MAX_LANE_KEYS: Final = 8
+#: Most permits asked for in one call.
+MAX_LANE_BATCH: Final = 1_000
+#: Tokens of a shared bucket are promised no further ahead than this; who needs one later asks again.
+LANE_ASK_AGAIN_MS: Final = 60_000
+#: A job whose lane does not answer asks again after this, doubling to ``OUTBOX_RETRY_MAX_MS``.
+LANE_RETRY_MS: Final = 1_000
+
 #: Longest schedule id: its jobs carry it in a tag, ``schedule:<id>``.
 MAX_SCHEDULE_ID_CHARS: Final = 100
 #: Longest cron expression; lists of every minute fit.

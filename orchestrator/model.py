@@ -31,6 +31,8 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Seconds of head start over other waiting jobs.
     priority: int = 0
     tags: tuple[str, ...] = ()
+    #: What the limits of the workflow's lane count the job as, by kind of key; children inherit it.
+    lane_keys: dict[str, str] = {}
     #: ``queue``: through the workflow's queue; ``direct``: handed to the job's own object at once.
     mode: Literal["queue", "direct"] = "queue"
 

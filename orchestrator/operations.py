@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 import msgspec
 
 if TYPE_CHECKING:
+    from orchestrator.lane import Reserve
     from orchestrator.model import ChildOutcome
     from orchestrator.ports import Connection
     from orchestrator.retry import RetryPolicy
@@ -146,6 +147,16 @@ class SleepOp(Operation[None]):
         super().__init__(name, key)
         self.delay_ms = delay_ms
         self.until_ms = until_ms
+
+
+class RateOp(Operation[None]):
+    """Suspend until a token of a shared bucket may be used."""
+
+    kind = "rate"
+
+    def __init__(self, name: str, *, key: str | None, bucket: Reserve) -> None:
+        super().__init__(name, key)
+        self.bucket = bucket
 
 
 class Token(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from orchestrator import codec
 from orchestrator.errors import RequestError
 from orchestrator.journal import Journal
+from orchestrator.lane import Release
 from orchestrator.limits import OUTBOX_BATCH, OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS
 from orchestrator.mail import OutboxRow
 from orchestrator.model import ChildNotice, JobRow, JobSummary, ParentRef
@@ -49,6 +50,8 @@ class Outbox:
         if row.kind == "parent":
             parent = codec.decode_as(row.body, ParentRef)
             await network.finished(parent.job_id, ChildNotice(parent.operation, job_outcome(job, parent.key)))
+        elif row.kind == "lane":
+            await network.release_permit(codec.decode_as(row.body, Release))
         else:
             # The summary as it is now: a newer one makes an older one pointless, and the catalog orders by revision.
             await network.publish(summarize())

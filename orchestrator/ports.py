@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, LiteralString, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
     from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
     from orchestrator.operations import Token
 
@@ -226,6 +227,22 @@ class Network(Protocol):
 
     async def alive(self, job_id: str) -> bool:
         """Tell whether a job's object has stored anything, if only its place in the row of its key's jobs."""
+        ...
+
+    async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
+        """Ask a lane for a permit; granted later, the lane hands it to the job itself."""
+        ...
+
+    async def release_permit(self, release: Release) -> None:
+        """Give a permit back, or take a request back."""
+        ...
+
+    async def explain_permit(self, lane: str, permit_id: str) -> PermitAnswer | None:
+        """Return where a request stands, or None when the lane does not know it."""
+        ...
+
+    async def reserve(self, request: Reserve) -> Reserved:
+        """Take the next token of a shared bucket."""
         ...
 
 

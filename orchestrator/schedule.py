@@ -39,7 +39,7 @@ _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,{MAX_SCHEDULE_ID_CHARS - 1}}}"
 TAG_PREFIX = "schedule:"
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """When to run a workflow, and with what.
 
     Attributes:

@@ -154,9 +154,8 @@ class ScheduleTicker:
         if due.missed_ms is not None:
             self._journal.add_not_started("missed", "scheduled", due.missed_ms, now_ms, count=due.missed)
         if len(due.times) > 1:
-            schedule = row.schedule
             self._journal.add_waiting([planned_start(row, at_ms, "catch_up", backlog=True) for at_ms in due.times])
-            self._log("info", "schedule.catching_up", row, times=len(due.times), cron=schedule.cron)
+            self._log("info", "schedule.catching_up", row, times=len(due.times))
         elif due.times:
             self._decide_one(row, due.times[0], now_ms)
         row.decided_ms = due.decided_ms

@@ -22,7 +22,7 @@ from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
 from orchestrator.model import Progress, StepRow
-from orchestrator.operations import AttemptOp, ChildrenOp, SleepOp, WaitOp
+from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, WaitOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
 from orchestrator.step_context import StepContext, enter_step
@@ -141,7 +141,7 @@ class Slice:
         row, op = self._execution.open[key], self._execution.driver.pending[key].op
         self._units_left -= 1
         now_ms = self._platform.clock.now_ms()
-        if isinstance(op, SleepOp):
+        if isinstance(op, SleepOp) or (isinstance(op, RateOp) and row.status is StepStatus.WAITING):
             done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
             self.commit(Settled(done, Success()))
             return True
@@ -154,15 +154,17 @@ class Slice:
                 self.commit(given_up(row, _poison(row), now_ms))
                 return True
             await self._mark(row)
-        if fetching:
-            task = start_task(fetch(op, self._context(key)))
-        else:
-            task = start_task(self._pump(key, op) if isinstance(op, ChildrenOp) else self._attempt(key))
+        task = start_task(fetch(op, self._context(key)) if fetching else self._work(key, op))
         if task.done():
             self._settle(task.result())
             return True
         self._tasks[task] = Running(key, now_ms + _timeout_ms(op))
         return False
+
+    def _work(self, key: str, op: AnyOp) -> Coroutine[object, object, Settled | None]:
+        if isinstance(op, ChildrenOp):
+            return self._pump(key, op)
+        return self._reserve(key, op) if isinstance(op, RateOp) else self._attempt(key)
 
     async def _mark(self, row: StepRow) -> None:
         """After a dead slice, note durably which operation runs, alone, so that a killer is known by name."""
@@ -217,6 +219,23 @@ class Slice:
             now_ms=self._platform.clock.now_ms,
             random=self._platform.entropy.random,
         )
+
+    async def _reserve(self, key: str, op: RateOp) -> Settled:
+        """Take a token of a shared bucket, which may be one of a later moment."""
+        try:
+            reserved = await self._platform.network.reserve(op.bucket)
+        except Exception as error:
+            return failed(_FANOUT_RETRY, self._context(key), error)
+        row, now_ms = self._execution.open[key], self._platform.clock.now_ms()
+        if not reserved.held:
+            # The bucket promises no token yet; asking again is no failed attempt.
+            later = msgspec.structs.replace(row, status=StepStatus.RETRYING, due_at_ms=reserved.at_ms)
+            return Settled(later, advanced=False)
+        if reserved.at_ms > now_ms:
+            waiting = msgspec.structs.replace(row, status=StepStatus.WAITING, due_at_ms=reserved.at_ms)
+            return Settled(waiting)
+        done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
+        return Settled(done, Success())
 
     async def _pump(self, key: str, op: ChildrenOp[object]) -> Settled | None:
         """Move a fan-out on. Folding commits by itself: no notice may come between it and its commit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator import codec
+from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
@@ -27,6 +28,7 @@ class JobState:
     def __init__(self, platform: Platform, registry: Registry) -> None:
         self.journal = Journal(platform.sql)
         self.fanouts: dict[str, Fanout] = {}
+        self.tickets = Tickets(platform.sql)
         self._platform = platform
         self._registry = registry
         self._job: JobRow | None = None
@@ -120,6 +122,7 @@ class JobState:
         job.due_at_ms = None
         job.slice_open = False
         self.journal.clear_due()
+        self.tickets.give_back(self.journal.outbox, now_ms)
         retention_ms = codec.decode_as(job.options, JobOptions).retention_ms
         if retention_ms:
             self.journal.set_due(RETENTION, now_ms + retention_ms)
@@ -140,6 +143,7 @@ class JobState:
         job.error = codec.encode(why)
         job.slice_open = False
         job.due_at_ms = None
+        self.tickets.give_back(self.journal.outbox, now_ms)
         self.journal.history.add(now_ms, "job.paused", None, job.error)
         self.journal.outbox.add("catalog", b"", now_ms)
         self.journal.update_job(job)
@@ -169,7 +173,8 @@ class JobState:
         """Drop everything in memory, the tables' existence included: they are about to go."""
         self.forget()
         self.journal.forget()
-        self._rows_counted = 0
+        self.tickets.forget()
+        self._rows_counted = self._platform.sql.rows_written
 
     def has_ended(self, job: JobRow) -> bool:
         """Tell whether the job has ended, so that only its outbox and its deletion are left."""
@@ -186,5 +191,8 @@ class JobState:
         job = self._job
         if not self.journal.exists():
             return None
-        resting = job is not None and job.status is JobStatus.PAUSED
-        return self.journal.outbox.next_due_ms() if resting else self.journal.next_due_ms()
+        if job is not None and job.status is JobStatus.PAUSED:
+            return self.journal.outbox.next_due_ms()
+        if job is not None and waits_for_lane(job, self.tickets):
+            return self.journal.next_own_ms()
+        return self.journal.next_due_ms()

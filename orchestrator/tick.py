@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from orchestrator import codec
+from orchestrator.admission import Admission, Ticket
 from orchestrator.attempt import error_record
 from orchestrator.driver import Failure, Success
 from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorError, RequestError
 from orchestrator.execution import Execution
+from orchestrator.lane import Release
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
 from orchestrator.limits import MAX_SLICE_CRASHES, REQUEUE_MAX_MS, REQUEUE_MS, SLICE_UNITS_MAX, WATCHDOG_MS
 from orchestrator.model import JobOptions, JobRow
@@ -45,6 +47,7 @@ class Ticker:
         self._journal = state.journal
         self._retention = Retention(platform, state, wakeup)
         self._outbox = Outbox(state.journal, platform)
+        self._admission = Admission(platform, registry, state.tickets, state.journal.outbox)
         self._always_replay = always_replay
 
     async def tick(self) -> bool:
@@ -62,10 +65,10 @@ class Ticker:
         if self._expired(job, now_ms):
             self._state.end(job, JobStatus.EXPIRED)
         elif job.status in ACTIVE and self._work_is_due(job, now_ms):
-            await self._slice(job)
-        elif job.status is JobStatus.WAITING and due:
+            await self._slice_if_admitted(job)
+        elif job.status is JobStatus.WAITING and (due or self._overran(job)):
             self._state.turn(job, JobStatus.RUNNING)
-            await self._slice(job)
+            await self._slice_if_admitted(job)
         elif job.status is JobStatus.QUEUED and due:
             await self._enqueue_again(job)
         else:
@@ -97,6 +100,36 @@ class Ticker:
         # Set at once: a send that fails or dies must find the next try armed.
         self._wakeup.watchdog(job.due_at_ms)
         await self._platform.network.enqueue(self._registry.get(job.workflow).options.queue, job.job_id)
+
+    async def _slice_if_admitted(self, job: JobRow) -> None:
+        lane = self._admission.lane_of(job)
+        # The end of a job waits for nobody.
+        free = job.status is JobStatus.CANCELLING or self._overran(job)
+        if lane is not None and not free and not self._admission.holds():
+            epoch = job.epoch
+            ticket = await self._admission.ask(job, lane)
+            if not self._enter_lane(job, epoch, ticket):
+                return
+        await self._slice(job)
+
+    def _enter_lane(self, job: JobRow, epoch: int, ticket: Ticket) -> bool:
+        """Store what the lane answered; tell whether the slice may begin."""
+        if job.epoch != epoch or job.status not in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
+            # Paused or cancelled while the lane was asked.
+            release = codec.encode(Release(ticket.lane, ticket.permit_id))
+            self._journal.outbox.add("lane", release, self._state.now_ms())
+            return False
+        if self._admission.holds():
+            return True  # the permit overtook the answer
+        self._state.tickets.put(ticket)
+        if ticket.held:
+            return True
+        self._state.turn(job, JobStatus.WAITING)
+        job.due_at_ms = ticket.due_at_ms
+        if job.started_at_ms is None:
+            self._journal.outbox.add("catalog", b"", self._state.now_ms())
+        self._journal.update_job(job)
+        return False
 
     async def _slice(self, job: JobRow) -> None:
         self._open(job)
@@ -169,6 +202,8 @@ class Ticker:
             job.slice_units = min(SLICE_UNITS_MAX, job.slice_units * 2)
         if job.status in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
             self._state.turn(job, JobStatus.RUNNING if more else JobStatus.SUSPENDED)
+        if job.due_at_ms is None:
+            self._state.tickets.give_back(self._journal.outbox, self._state.now_ms())
         self._state.count_rows(job)
         job.revision += 1
         self._journal.update_job(job)

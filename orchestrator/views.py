@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from orchestrator import codec
+from orchestrator.admission import Tickets
 from orchestrator.errors import ErrorRecord
 from orchestrator.journal import Journal
+from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.model import (
     ChildOutcome,
@@ -23,6 +25,7 @@ from orchestrator.model import (
 
 _REASONS = {
     ("sleep", StepStatus.WAITING): "sleeping",
+    ("rate", StepStatus.WAITING): "waiting for a token of a shared rate limit",
     ("children", StepStatus.WAITING): "waiting for child jobs",
 }
 
@@ -31,8 +34,8 @@ _REASONS = {
 _COUNTERS = ("items", "batches", "started", "succeeded", "failed")
 
 
-def job_view(job: JobRow, journal: Journal) -> JobView:
-    """Return the job's status, exact at this moment."""
+def job_view(job: JobRow, journal: Journal, lane: PermitAnswer | None = None) -> JobView:
+    """Return the job's status, exact at this moment; ``lane`` is what its lane says now, when it waits for one."""
     options = codec.decode_as(job.options, JobOptions)
     return JobView(
         id=job.job_id,
@@ -53,7 +56,7 @@ def job_view(job: JobRow, journal: Journal) -> JobView:
         steps=journal.count_steps(),
         rows_written=job.rows_written,
         revision=job.revision,
-        waits=_waits(job, journal),
+        waits=_waits(job, journal, lane),
     )
 
 
@@ -96,10 +99,15 @@ def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
     )
 
 
-def _waits(job: JobRow, journal: Journal) -> tuple[WaitView, ...]:
+def _waits(job: JobRow, journal: Journal, lane: PermitAnswer | None) -> tuple[WaitView, ...]:
     if job.status is JobStatus.QUEUED:
         return (WaitView(kind="queue", key="", reason="waiting for a queue consumer", due_at_ms=job.due_at_ms),)
     if job.status is JobStatus.WAITING:
+        ticket = Tickets(journal.sql).get()
+        if ticket is not None:
+            found = lane or PermitAnswer(granted=False, reason=ticket.reason, due_at_ms=ticket.due_at_ms)
+            reason = "the permit is on its way" if found.granted else found.reason
+            return (WaitView(kind="lane", key=ticket.lane, reason=reason, due_at_ms=found.due_at_ms),)
         return (WaitView(kind="start", key="", reason="starts later", due_at_ms=job.due_at_ms),)
     return tuple(
         WaitView(kind=row.kind, key=row.key, reason=_reason(row), due_at_ms=row.due_at_ms)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import DefinitionError, InvalidPayloadError, UnknownWorkflowError
 from orchestrator.ids import checked_name
+from orchestrator.lane import LanePolicy
 from orchestrator.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     #: The name of the Cloudflare queue its jobs travel through (``wrangler.toml``).
     queue: str = "orchestrator-default-queue"
+    #: Limits that its jobs share, among themselves and with other workflows of the same lane.
+    lane: LanePolicy | None = None
     #: Runs once, durably, when the workflow has failed.
     on_failure: Hook | None = None
     #: Runs once, durably, when the job is cancelled.
@@ -114,9 +117,14 @@ class Registry:
 
     def __init__(self, workflows: list[Workflow]) -> None:
         self._by_name: dict[str, Workflow] = {}
+        #: The lanes of the workflows, by name.
+        self.lanes: dict[str, LanePolicy] = {}
         for item in workflows:
             if self._by_name.setdefault(item.name, item) is not item:
                 raise DefinitionError(f"Two workflows are named {item.name!r}")
+            lane = item.options.lane
+            if lane is not None and self.lanes.setdefault(lane.name, lane) != lane:
+                raise DefinitionError(f"Two workflows say different limits of lane {lane.name!r}")
 
     def get(self, name: str) -> Workflow:
         """Return a workflow.

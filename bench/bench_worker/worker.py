@@ -20,10 +20,18 @@ _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 durable.workflows.registry = cache(lambda: _registry)
 
 from durable.job_object import JobObject as ProductJobObject  # noqa: E402
-from durable.worker import CatalogObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
+from durable.worker import CatalogObject, LaneObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
 from durable.worker import Default as ProductDefault  # noqa: E402
 
-__all__ = ["CatalogObject", "Default", "FloorObject", "JobObject", "ScheduleIndexObject", "ScheduleObject"]
+__all__ = [
+    "CatalogObject",
+    "Default",
+    "FloorObject",
+    "JobObject",
+    "LaneObject",
+    "ScheduleIndexObject",
+    "ScheduleObject",
+]
 
 
 class JobObject(ProductJobObject):

@@ -233,3 +233,42 @@ class DeadLettersOut(BaseModel):
 
     dead_letters: list[DeadLetterOut]
     next_cursor: str | None
+
+
+class RateOut(BaseModel):
+    """A token bucket."""
+
+    count: int = Field(description="Tokens that flow in per period")
+    per_ms: int
+    burst: int = Field(description="Tokens of a full bucket")
+
+
+class KeyLimitOut(BaseModel):
+    """What holds for each value of a kind of key."""
+
+    name: str = Field(examples=["organization"])
+    concurrency: int | None
+    rate: RateOut | None
+
+
+class LaneOut(BaseModel):
+    """A lane: its limits and how it stands."""
+
+    name: str
+    workflows: list[str] = Field(description="Whose jobs go through this lane")
+    concurrency: int | None
+    rate: RateOut | None
+    fair: bool = Field(description="Whether values of the first kind of key take turns")
+    limits: list[KeyLimitOut]
+    paused: bool
+    running: int
+    waiting: int
+    keys: dict[str, int] = Field(description="Permits out, by key with most", examples=[{"organization=o1": 5}])
+    reasons: list[str] = Field(description="What keeps waiting jobs waiting")
+    next_due_at: Timestamp | None = Field(description="When a rate lets the next job start")
+
+
+class LanesOut(BaseModel):
+    """The lanes of the workflows, by name."""
+
+    lanes: list[LaneOut]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
 from durable.schedule_index import SchedulePage, ScheduleQuery
 from orchestrator.export import ExportPage
+from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
@@ -85,6 +86,18 @@ class JobsBackend(Protocol):
 
     async def complete_token(self, address: TokenAddress, data: object) -> None:
         """Complete a token once; completing it again changes nothing."""
+        ...
+
+    async def lane(self, name: str) -> LaneView:
+        """Return a lane as operators see it."""
+        ...
+
+    async def pause_lane(self, name: str) -> LaneView:
+        """Have a lane start nothing more."""
+        ...
+
+    async def resume_lane(self, name: str) -> LaneView:
+        """Have a lane start jobs again."""
         ...
 
     async def list_jobs(self, query: JobQuery) -> JobPage:

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from orchestrator.lane import DEFAULT_KEY
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import (
     MAX_BATCH_JOBS,
     MAX_DELAY_MS,
     MAX_IDEMPOTENCY_KEY_CHARS,
+    MAX_LANE_KEYS,
     MAX_NAME_CHARS,
     MAX_TAG_CHARS,
     MAX_TAGS,
@@ -55,6 +57,7 @@ def ms_or_none(time: datetime | None) -> int | None:
 Time = Annotated[AwareDatetime, Field(strict=False, examples=["2026-11-24T12:00:00Z"])]
 Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS), AfterValidator(_printable)]
 Delay = Annotated[timedelta, Field(strict=False), BeforeValidator(_no_boolean), AfterValidator(_in_range)]
+LaneKey = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_printable)]
 IdempotencyKey = Annotated[str, Field(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS)]
 
 
@@ -107,7 +110,22 @@ class OptionsIn(Body):
     )
     priority: int = Field(default=0, ge=0, le=MAX_PRIORITY, description="Seconds of head start over waiting jobs")
     tags: list[Tag] = Field(default_factory=list[str], max_length=MAX_TAGS, examples=[["org_1"]])
+    lane_key: LaneKey | None = Field(
+        default=None, description="Short for lane_keys with the one kind `key`", examples=["ns_1"]
+    )
+    lane_keys: dict[LaneKey, LaneKey] = Field(
+        default_factory=dict[str, str],
+        max_length=MAX_LANE_KEYS,
+        description="What the limits of the workflow's lane count the job as, by kind of key",
+        examples=[{"organization": "org_1", "namespace": "ns_1"}],
+    )
     mode: Literal["queue", "direct"] = Field(default="queue", description="direct: start at once, without the queue")
+
+    @model_validator(mode="after")
+    def _one_default_key(self) -> OptionsIn:
+        if self.lane_key is not None and DEFAULT_KEY in self.lane_keys:
+            raise ValueError(f"lane_key and lane_keys.{DEFAULT_KEY} are the same thing: give one")
+        return self
 
     def to_options(self, *, idempotency_key: str | None) -> JobOptions:
         """Return the engine's form of these options."""
@@ -122,6 +140,7 @@ class OptionsIn(Body):
             max_duration_ms=_ms(self.max_duration),
             priority=self.priority,
             tags=tuple(dict.fromkeys(self.tags)),
+            lane_keys=self.lane_keys if self.lane_key is None else {DEFAULT_KEY: self.lane_key, **self.lane_keys},
             mode=self.mode,
         )
 

@@ -9,7 +9,9 @@ from starlette.responses import Response
 from durable.http import answers
 from durable.http.answers import timestamp, timestamp_or_none
 from orchestrator.errors import ErrorRecord
+from orchestrator.lane import LaneView, Rate
 from orchestrator.model import DeadLetter, Event, JobSummary, JobView, StepView
+from orchestrator.workflow import Registry
 
 _JSON = "application/json"
 
@@ -96,6 +98,32 @@ def dead_letter_out(letter: DeadLetter) -> answers.DeadLetterOut:
         detail=letter.detail,
         redriven_at=timestamp_or_none(letter.redriven_at_ms),
     )
+
+
+def lane_out(view: LaneView, registry: Registry) -> answers.LaneOut:
+    """Return a lane."""
+    policy = registry.lanes.get(view.name, view.policy)
+    return answers.LaneOut(
+        name=view.name,
+        workflows=[item.name for item in registry if item.options.lane == policy and policy is not None],
+        concurrency=None if policy is None else policy.concurrency,
+        rate=None if policy is None else _rate(policy.rate),
+        fair=policy is not None and policy.fair,
+        limits=[
+            answers.KeyLimitOut(name=item.name, concurrency=item.concurrency, rate=_rate(item.rate))
+            for item in (() if policy is None else policy.keys)
+        ],
+        paused=view.paused,
+        running=view.running,
+        waiting=view.waiting,
+        keys={item.key: item.running for item in view.keys},
+        reasons=list(view.reasons),
+        next_due_at=timestamp_or_none(view.next_due_ms),
+    )
+
+
+def _rate(rate: Rate | None) -> answers.RateOut | None:
+    return None if rate is None else answers.RateOut(count=rate.count, per_ms=rate.per_ms, burst=rate.capacity)
 
 
 def _error(record: ErrorRecord | None) -> answers.ErrorOut | None:

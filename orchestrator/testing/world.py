@@ -6,14 +6,15 @@ durable and its memory, and comes back when its alarm fires.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.engine import JobEngine
 from orchestrator.errors import RetryableError, UnknownJobError
 from orchestrator.ids import new_job_id
 from orchestrator.journal import Journal
+from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import TERMINAL, JobStatus
 from orchestrator.model import (
     ChildNotice,
@@ -29,42 +30,14 @@ from orchestrator.operations import Token
 from orchestrator.ports import Database
 from orchestrator.state import RETENTION
 from orchestrator.testing.blobs import MemoryBlobs
+from orchestrator.testing.faults import Crash, SeededEntropy, VirtualClock
 from orchestrator.testing.sql import MemorySql
+from orchestrator.testing.world_lane import Lanes
 from orchestrator.tokens import TokenSigner
 from orchestrator.views import job_view
 from orchestrator.workflow import Registry, Workflow
 
 T = TypeVar("T")
-
-
-class Crash(BaseException):
-    """The object stops here. A BaseException, since author code must not survive it."""
-
-
-class VirtualClock:
-    """Time that moves only when the world moves it."""
-
-    def __init__(self) -> None:
-        self.time_ms = 1_700_000_000_000
-
-    def now_ms(self) -> int:
-        """Return the virtual time."""
-        return self.time_ms
-
-
-class SeededEntropy:
-    """Randomness from a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - a simulation wants repeatable numbers
-
-    def random(self) -> float:
-        """Return the next float."""
-        return self._random.random()
-
-    def random_bytes(self, size: int) -> bytes:
-        """Return the next bytes."""
-        return self._random.randbytes(size)
 
 
 class WorldObject:
@@ -255,6 +228,26 @@ class WorldNetwork:
         self._sender.commit()
         return self._world.call(job_id, lambda engine: engine.exists())
 
+    async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.lanes.request(lane, request)
+
+    async def release_permit(self, release: Release) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        self._world.lanes.release(release)
+
+    async def explain_permit(self, lane: str, permit_id: str) -> PermitAnswer | None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.lanes.get(lane).call(lambda engine: engine.explain(permit_id))
+
+    async def reserve(self, request: Reserve) -> Reserved:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.lanes.reserve(request)
+
 
 class World:
     """Jobs, virtual time and faults.
@@ -284,6 +277,7 @@ class World:
         self.blobs = MemoryBlobs()
         self.signer = TokenSigner(b"the world's secret")
         self.objects: dict[str, WorldObject] = {}
+        self.lanes = Lanes(self)
         self.queued: list[str] = []
         self.catalog: dict[str, JobSummary] = {}
         self.deleted: list[DeletedJob] = []
@@ -338,18 +332,20 @@ class World:
         """
         while self.queued:
             self.call(self.queued.pop(0), lambda engine: engine.dispatch())
-        armed = [(item.alarm_ms, item.job_id) for item in self.objects.values() if item.alarm_ms is not None]
-        if until_ms is None and armed and self.objects[min(armed)[1]].is_kept():
-            armed = [item for item in armed if not self.objects[item[1]].is_kept()]
+        everything = [*self.objects.items(), *self.lanes.by_name.items()]
+        armed = [(item.alarm_ms, name, item) for name, item in everything if item.alarm_ms is not None]
+        if until_ms is None and armed and _is_kept(min(armed, key=lambda item: item[:2])[2]):
+            armed = [item for item in armed if not _is_kept(item[2])]
         if not armed:
             return False
-        at_ms, job_id = min(armed)
+        at_ms, _, found = min(armed, key=lambda item: item[:2])
         if until_ms is not None and at_ms > until_ms:
             self.clock.time_ms = until_ms
             return False
         self.clock.time_ms = max(self.clock.time_ms, at_ms)
         self.ticks += 1
-        await self.objects[job_id].fire()
+        await found.fire()
+        self.lanes.check()
         return True
 
     async def run(self, *, max_ticks: int = 100_000, until_ms: int | None = None) -> None:
@@ -372,8 +368,10 @@ class World:
             journal = Journal(item.sql)
             job = journal.load_job() if journal.exists() else None
             resting = job is None or job.status in TERMINAL or job.status is JobStatus.PAUSED
-            if not resting and item.alarm_ms is None:
+            for_lane = job is not None and waits_for_lane(job, Tickets(item.sql))
+            if not resting and not for_lane and item.alarm_ms is None:
                 raise AssertionError(f"{item.job_id} is unfinished and nothing will wake it")
+        self.lanes.check_stranded()
 
     def view(self, job_id: str) -> JobView:
         """Return a job's status.
@@ -384,4 +382,12 @@ class World:
         found = self.objects.get(job_id)
         if found is None:
             raise UnknownJobError
-        return job_view(found.engine.known(), found.engine.journal)
+        ticket = self.call(job_id, lambda engine: engine.waiting_ticket())
+        lane = None
+        if ticket is not None:
+            lane = self.lanes.get(ticket.lane).call(lambda engine: engine.explain(ticket.permit_id))
+        return self.call(job_id, lambda engine: job_view(engine.known(), engine.journal, lane))
+
+
+def _is_kept(item: object) -> bool:
+    return isinstance(item, WorldObject) and item.is_kept()

@@ -16,6 +16,7 @@ from orchestrator.workflow import Workflow
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = re.compile(r"^<!-- run: (\S+) (\{.*?\})(?: (\w+)=(\{.*?\}))? => (.+) -->$", re.MULTILINE)
+PROOF = re.compile(r"`(tests/[^`:]+)(?:::(\w+))?`")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
@@ -33,11 +34,12 @@ def examples(page: Path) -> list[tuple[str, str, str, str, str]]:
 
 
 @pytest.mark.parametrize("always_replay", [False, True])
-def test_every_example_gives_what_the_page_says(always_replay: bool) -> None:
-    page = ROOT / "docs" / "writing-workflows.md"
+@pytest.mark.parametrize(("name_of_page", "count"), [("writing-workflows", 8), ("lanes", 2)])
+def test_every_example_gives_what_the_page_says(name_of_page: str, count: int, always_replay: bool) -> None:
+    page = ROOT / "docs" / f"{name_of_page}.md"
     found = workflows_of(page)
     runs = examples(page)
-    assert len(runs) == 8
+    assert len(runs) == count
     for name, payload, event, data, expected in runs:
         world = World(*found.values(), always_replay=always_replay)
         job_id = world.start(name, json.loads(payload))
@@ -64,3 +66,11 @@ def test_the_lifecycle_page_is_the_engines_own_table() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_the_feature_matrix_names_tests_that_exist() -> None:
+    proofs = PROOF.findall((ROOT / "docs" / "feature-matrix.md").read_text())
+    assert len(proofs) > 40
+    for path, name in proofs:
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"

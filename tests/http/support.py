@@ -17,12 +17,13 @@ from durable.http.host import Host
 from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
 from orchestrator.control import control
 from orchestrator.export import ExportPage, export_page
+from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import step_view
-from steps.diagnostics import diagnostic_echo
+from steps.diagnostics import diagnostic_echo, diagnostic_lane
 from tests.schedules.backend import WorldSchedules
 from tests.schedules.world import ScheduleWorld
 
@@ -164,6 +165,17 @@ class WorldBackend:
     async def counts(self) -> CatalogCounts:
         return self._fed().counts(self.world.clock.now_ms(), 60_000)
 
+    async def lane(self, name: str) -> LaneView:
+        return self.world.lanes.get(name).call(lambda engine: engine.view(name))
+
+    async def pause_lane(self, name: str) -> LaneView:
+        self.world.lanes.get(name).call(lambda engine: engine.pause())
+        return await self.lane(name)
+
+    async def resume_lane(self, name: str) -> LaneView:
+        self.world.lanes.get(name).call(lambda engine: engine.resume())
+        return await self.lane(name)
+
     def _fed(self) -> Catalog:
         for summary in self.world.catalog.values():
             self.catalog.publish(summary)
@@ -181,7 +193,9 @@ class Api:
     """The API and what is behind it."""
 
     def __init__(self, api_key: str | None = KEY) -> None:
-        self.world = ScheduleWorld(diagnostic_echo, keep, ingestion, meter, stuck_for_long, breaking, approval)
+        self.world = ScheduleWorld(
+            diagnostic_echo, diagnostic_lane, keep, ingestion, meter, stuck_for_long, breaking, approval
+        )
         self.backend = WorldBackend(self.world)
         self.schedules = WorldSchedules(self.world)
         self.logs: list[tuple[str, str, dict[str, object]]] = []

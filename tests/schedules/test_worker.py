@@ -80,6 +80,19 @@ def test_an_alarm_runs_past_times_one_after_the_other(stack: LocalStack, client:
     assert first["finished_at"] <= second["created_at"]
 
 
+def test_a_backlog_survives_sigkill(stack: LocalStack, client: httpx.Client, minutely: str) -> None:
+    name = make(client, cron="0 12 * * *", payload={"sleep_ms": 300})
+    span = {"from": "2026-04-01T00:00:00Z", "to": "2026-04-05T00:00:00Z"}
+    assert client.post(f"/v1/schedules/{name}/backfill", json=span).json()["times"] == 4
+    wait_until(lambda: len(see(client, name)["history"]) == 2, timeout_s=WAIT_S)
+    stack.kill_workerd()
+    stack.wait_ready()
+    history = jobs_of(client, name, 4)
+    assert [line["planned_at"][:10] for line in history] == ["2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04"]
+    for line in history:
+        completed(client, line["job_id"])
+
+
 def test_errors_keep_their_codes_on_the_way(client: httpx.Client, minutely: str) -> None:
     name = make(client, cron="0 3 * * *")
     problem(client.get(f"/v1/schedules/{uuid.uuid4()}"), 404, "unknown_schedule")
@@ -118,5 +131,6 @@ def test_a_minute_comes_and_double_ticks_change_nothing(stack: LocalStack, clien
         stack.run_scheduled()
     assert see(client, minutely)["history"] == before
     line = before[-1]
-    assert (line["outcome"], line["reason"], line["planned_at"][-8:]) == ("started", "scheduled", ":00.000Z"[-8:])
+    assert (line["outcome"], line["reason"]) == ("started", "scheduled")
+    assert line["planned_at"].endswith(":00.000Z")
     assert completed(client, line["job_id"])["created_at"] >= line["planned_at"]

@@ -198,7 +198,8 @@ class ScheduleWorld(World):
         """Run the earliest alarm, of a job or a schedule."""
         while self.queued:
             self.call(self.queued.pop(0), lambda engine: engine.dispatch())
-        jobs = [item.alarm_ms for item in self.objects.values() if item.alarm_ms is not None]
+        others = (*self.objects.values(), *self.lanes.by_name.values())
+        jobs = [item.alarm_ms for item in others if item.alarm_ms is not None]
         armed = [(host.alarm_ms, host.name) for host in self.hosts.values() if host.alarm_ms is not None]
         if not armed or (jobs and min(jobs) <= min(armed)[0]):
             return await super().step(until_ms=until_ms)
