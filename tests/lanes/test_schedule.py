@@ -172,7 +172,7 @@ def test_impossible_limits_are_refused(make: object) -> None:
 
 @pytest.mark.parametrize("orgs", [1, 200, 10_000])
 def test_an_admission_costs_about_the_same_however_many_wait(orgs: int) -> None:
-    """Counted in function calls, which no other process disturbs; `make bench` takes the time."""
+    """Counted in function calls, which no other process disturbs."""
     few, many = (calls_per_admission(waiting=waiting, orgs=orgs) for waiting in (200, 10_000))
     assert many < 2 * few
     assert many < 300
