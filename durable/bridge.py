@@ -228,6 +228,10 @@ class Storage:
         """Wait until every write so far is durable."""
         await self._storage.sync()
 
+    async def wipe(self) -> None:
+        """Delete everything, the alarm included (from compatibility date 2026-02-24 on)."""
+        await self._storage.deleteAll()
+
 
 class Bucket:
     """An R2 bucket."""

@@ -6,32 +6,24 @@ most: one job row with its three indexes, one count, and its tags the first time
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import LiteralString
 
 import msgspec
 
-from durable.catalog_model import (
-    CatalogCounts,
-    DeadLetterPage,
-    DeadLetterQuery,
-    JobCount,
-    JobPage,
-    JobQuery,
-    OverdueQuery,
-)
-from orchestrator.errors import InvalidRequestError, OrchestratorError
+from durable.catalog_model import CatalogCounts, JobCount, JobPage, JobQuery, OverdueQuery
+from durable.cursors import cursor_of, start_of
+from durable.dead_letters import DeadLetters
+from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import TERMINAL, JobStatus
-from orchestrator.model import DeadLetter, JobSummary
+from orchestrator.model import DeletedJob, JobSummary
 from orchestrator.ports import Sql, SqlRow, SqlValue
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: A job that was looked after is left alone this long, doubling to the maximum while nothing about it changes.
 SWEEP_MS = 60_000
 SWEEP_MAX_MS = 600_000
-#: What sorts after every creation time in ms, and is no BigInt to JavaScript.
-_END_OF_TIME = 10**15
+#: What is said of a deleted job this long after its deletion is not believed: longer than any message is under way.
+TOMBSTONE_MS = 86_400_000
 
 _SCHEMA: tuple[LiteralString, ...] = (
     "create table if not exists schema_version (version integer primary key)",
@@ -48,10 +40,14 @@ _SCHEMA: tuple[LiteralString, ...] = (
     """create table if not exists job_count (
         workflow text, status text, count integer, primary key (workflow, status)) without rowid""",
     """create table if not exists dead_letter (
-        id text primary key, kind text, job_id text, workflow text, cause text, at_ms integer, detail text)
-        without rowid""",
+        id text primary key, kind text, job_id text, workflow text, cause text, at_ms integer, detail text,
+        redriven_at_ms integer) without rowid""",
     "create index if not exists dead_letter_by_time on dead_letter (at_ms, id)",
+    """create table if not exists deleted (
+        id text primary key, created_at_ms integer, deleted_at_ms integer) without rowid""",
 )
+#: From each earlier schema to the one after it.
+_UPGRADES: dict[int, LiteralString] = {1: "alter table dead_letter add column redriven_at_ms integer"}
 _SUMMARY_FIELDS = JobSummary.__struct_fields__
 _SELECT_JOB: LiteralString = """select job.id, job.workflow, job.status, job.tags, job.parent_id, job.created_at_ms,
     job.updated_at_ms, job.finished_at_ms, job.due_at_ms, job.revision, job.error """
@@ -72,6 +68,13 @@ class Catalog:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
         self._ready = False
+        self._letters = DeadLetters(sql)
+
+    @property
+    def letters(self) -> DeadLetters:
+        """The dead letters, their table made."""
+        self.migrate()
+        return self._letters
 
     def migrate(self) -> None:
         """Create the tables; called first in every entry, never in a constructor (platform.md §10 rule 14).
@@ -86,6 +89,9 @@ class Catalog:
         found = self._sql.execute("select max(version) from schema_version")[0][0]
         if found is None:
             self._sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
+        elif found in _UPGRADES:
+            self._sql.execute(_UPGRADES[int(found)])
+            self._sql.execute("update schema_version set version = ?", SCHEMA_VERSION)
         elif found != SCHEMA_VERSION:
             raise OrchestratorError(
                 f"The catalog has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
@@ -93,8 +99,12 @@ class Catalog:
         self._ready = True
 
     def publish(self, summary: JobSummary) -> None:
-        """Take note of a job's state unless a later one, or the same one, is known."""
+        """Take note of a job's state unless a later one, or the same one, is known, or the job was deleted."""
         self.migrate()
+        if self._sql.execute(
+            "select 1 from deleted where id = ? and created_at_ms >= ?", summary.id, summary.created_at_ms
+        ):
+            return
         known = self._sql.execute("select revision, workflow, status from job where id = ?", summary.id)
         if known and int(known[0][0] or 0) >= summary.revision:
             return
@@ -110,7 +120,33 @@ class Catalog:
                 )
         self._count(summary.workflow, summary.status.value, 1)
         self._put(summary)
-        self._bury(summary)
+        self._letters.follow(summary)
+
+    def forget(self, job: DeletedJob) -> None:
+        """Take note that a job was deleted: nothing of it is listed any more, whatever arrives late."""
+        self.migrate()
+        self._sql.execute("delete from deleted where deleted_at_ms < ?", job.deleted_at_ms - TOMBSTONE_MS)
+        self._sql.execute(
+            """insert into deleted (id, created_at_ms, deleted_at_ms) values (?, ?, ?)
+            on conflict (id) do update set created_at_ms = max(created_at_ms, excluded.created_at_ms),
+            deleted_at_ms = max(deleted_at_ms, excluded.deleted_at_ms)""",
+            job.id,
+            job.created_at_ms,
+            job.deleted_at_ms,
+        )
+        known = self._sql.execute(
+            "select workflow, status, tags, created_at_ms from job where id = ? and created_at_ms <= ?",
+            job.id,
+            job.created_at_ms,
+        )
+        for workflow, status, tags, created_at_ms in known:
+            self._count(str(workflow), str(status), -1)
+            for tag in msgspec.json.decode(str(tags), type=tuple[str, ...]):
+                self._sql.execute(
+                    "delete from job_tag where tag = ? and created_at_ms = ? and id = ?", tag, created_at_ms, job.id
+                )
+            self._sql.execute("delete from job where id = ?", job.id)
+            self._letters.forget_job(job.id)
 
     def list_jobs(self, query: JobQuery) -> JobPage:
         """Return jobs, newest first.
@@ -119,7 +155,7 @@ class Catalog:
             InvalidRequestError: the cursor is not one of ours (code ``invalid_cursor``).
         """
         self.migrate()
-        at_ms, after_id = _position(query.cursor)
+        at_ms, after_id = start_of(query.cursor, before_ms=query.created_before_ms)
         text: LiteralString = _SELECT_JOB + (_FROM_ALL if query.tag is None else _FROM_TAG)
         params: list[SqlValue] = [at_ms, after_id] if query.tag is None else [query.tag, at_ms, after_id]
         if query.workflow is not None:
@@ -128,11 +164,14 @@ class Catalog:
         if query.status is not None:
             text += " and job.status = ?"
             params.append(query.status.value)
+        if query.created_after_ms is not None:
+            text += " and job.created_at_ms >= ?"
+            params.append(query.created_after_ms)
         text += _NEWEST if query.tag is None else _NEWEST_TAGGED
         rows = self._sql.execute(text, *params, query.limit + 1)
         jobs = [_summary(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
-        return JobPage(jobs, _cursor(jobs[-1].created_at_ms, jobs[-1].id) if more else None)
+        return JobPage(jobs, cursor_of(jobs[-1].created_at_ms, jobs[-1].id) if more else None)
 
     def overdue(self, query: OverdueQuery) -> list[str]:
         """Return jobs that are late by more than the grace period, the latest first, and leave them alone for a while.
@@ -165,42 +204,10 @@ class Catalog:
         oldest = self._sql.execute("select min(created_at_ms) from job where status = ?", JobStatus.QUEUED.value)[0][0]
         return CatalogCounts(
             jobs=[JobCount(str(row[0]), JobStatus(str(row[1])), int(row[2] or 0)) for row in jobs],
-            dead_letters=int(self._sql.execute("select count(*) from dead_letter")[0][0] or 0),
+            dead_letters=self._letters.count(),
             overdue=int(late[0][0] or 0),
             oldest_queued_at_ms=None if oldest is None else int(oldest),
         )
-
-    def add_dead_letter(self, letter: DeadLetter) -> None:
-        """Keep a dead letter; the first of an id stays."""
-        self.migrate()
-        self._sql.execute(
-            """insert or ignore into dead_letter (id, kind, job_id, workflow, cause, at_ms, detail)
-            values (?, ?, ?, ?, ?, ?, ?)""",
-            letter.id,
-            letter.kind,
-            letter.job_id,
-            letter.workflow,
-            letter.cause,
-            letter.at_ms,
-            None if letter.detail is None else msgspec.json.encode(letter.detail).decode(),
-        )
-
-    def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
-        """Return dead letters, newest first.
-
-        Raises:
-            InvalidRequestError: the cursor is not one of ours (code ``invalid_cursor``).
-        """
-        self.migrate()
-        rows = self._sql.execute(
-            """select id, kind, job_id, workflow, cause, at_ms, detail from dead_letter
-            where (at_ms, id) < (?, ?) order by at_ms desc, id desc limit ?""",
-            *_position(query.cursor),
-            query.limit + 1,
-        )
-        letters = [_dead_letter(row) for row in rows[: query.limit]]
-        more = len(rows) > query.limit
-        return DeadLetterPage(letters, _cursor(letters[-1].at_ms, letters[-1].id) if more else None)
 
     def _count(self, workflow: str, status: str, change: int) -> None:
         self._sql.execute(
@@ -233,41 +240,8 @@ class Catalog:
             None if resting else summary.due_at_ms,
         )
 
-    def _bury(self, summary: JobSummary) -> None:
-        """Keep a failed job as a dead letter until it is tried again."""
-        letter_id = f"job:{summary.id}"
-        if summary.status is not JobStatus.FAILED:
-            self._sql.execute("delete from dead_letter where id = ?", letter_id)
-            return
-        cause = summary.error or "failed"
-        at_ms = summary.finished_at_ms or summary.updated_at_ms
-        self.add_dead_letter(
-            DeadLetter(id=letter_id, kind="job", job_id=summary.id, workflow=summary.workflow, cause=cause, at_ms=at_ms)
-        )
-
 
 def _summary(row: SqlRow) -> JobSummary:
     fields = dict(zip(_SUMMARY_FIELDS, row, strict=True))
     tags = msgspec.json.decode(str(fields["tags"]), type=tuple[str, ...])
     return msgspec.convert({**fields, "tags": tags}, JobSummary, strict=False)
-
-
-def _dead_letter(row: SqlRow) -> DeadLetter:
-    fields: dict[str, object] = dict(zip(DeadLetter.__struct_fields__, row, strict=True))
-    detail = None if row[6] is None else msgspec.json.decode(str(row[6]))
-    return msgspec.convert({**fields, "detail": detail}, DeadLetter, strict=False)
-
-
-def _cursor(at_ms: int, row_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{at_ms}:{row_id}".encode()).decode().rstrip("=")
-
-
-def _position(cursor: str | None) -> tuple[int, str]:
-    if cursor is None:
-        return _END_OF_TIME, ""
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        at_ms, _, row_id = text.partition(":")
-        return min(int(at_ms), _END_OF_TIME), row_id
-    except (binascii.Error, ValueError):
-        raise InvalidRequestError("The cursor is not one that this API gave", code="invalid_cursor") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from orchestrator.lifecycle import JobStatus
@@ -14,6 +16,9 @@ class JobQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow: str | None = None
     status: JobStatus | None = None
     tag: str | None = None
+    #: Created at this time or later, and before that time.
+    created_after_ms: int | None = None
+    created_before_ms: int | None = None
     cursor: str | None = None
     limit: int = 50
 
@@ -26,8 +31,13 @@ class JobPage(msgspec.Struct, frozen=True):
 
 
 class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which dead letters to list, newest first."""
+    """Which dead letters to list, newest first; ``redriven`` tells those that were tried again from the others."""
 
+    kind: Literal["job", "message"] | None = None
+    workflow: str | None = None
+    redriven: bool | None = None
+    created_after_ms: int | None = None
+    created_before_ms: int | None = None
     cursor: str | None = None
     limit: int = 50
 
@@ -64,3 +74,10 @@ class OverdueQuery(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     grace_ms: int
     limit: int
+
+
+class Redriven(msgspec.Struct, frozen=True, kw_only=True):
+    """Take note that a dead letter was tried again."""
+
+    id: str
+    at_ms: int

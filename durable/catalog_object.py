@@ -10,10 +10,10 @@ from workers import DurableObject
 
 from durable import bridge, envelope
 from durable.catalog import Catalog
-from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery
+from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery, Redriven
 from durable.object_sql import ObjectSql
 from durable.sweeper import GRACE_MS
-from orchestrator.model import DeadLetter, JobSummary
+from orchestrator.model import DeadLetter, DeletedJob, JobSummary
 
 
 class CatalogObject(DurableObject):
@@ -39,10 +39,22 @@ class CatalogObject(DurableObject):
         """The numbers behind the metrics: ``CatalogCounts`` out."""
         return envelope.answer(lambda: self._catalog.counts(bridge.now_ms(), GRACE_MS))
 
+    async def forget(self, body: str) -> str:
+        """Take note that a job was deleted: ``DeletedJob`` in."""
+        return envelope.answer(lambda: self._catalog.forget(msgspec.json.decode(body, type=DeletedJob)))
+
     async def add_dead_letter(self, body: str) -> str:
         """Keep a dead letter: ``DeadLetter`` in."""
-        return envelope.answer(lambda: self._catalog.add_dead_letter(msgspec.json.decode(body, type=DeadLetter)))
+        return envelope.answer(lambda: self._catalog.letters.add(msgspec.json.decode(body, type=DeadLetter)))
+
+    async def get_dead_letter(self, letter_id: str) -> str:
+        """One dead letter: its id in, ``DeadLetter`` out."""
+        return envelope.answer(lambda: self._catalog.letters.get(letter_id))
 
     async def list_dead_letters(self, body: str) -> str:
         """List dead letters: ``DeadLetterQuery`` in, ``DeadLetterPage`` out."""
-        return envelope.answer(lambda: self._catalog.list_dead_letters(msgspec.json.decode(body, type=DeadLetterQuery)))
+        return envelope.answer(lambda: self._catalog.letters.list(msgspec.json.decode(body, type=DeadLetterQuery)))
+
+    async def mark_redriven(self, body: str) -> str:
+        """Take note that a dead letter was tried again: ``Redriven`` in."""
+        return envelope.answer(lambda: self._catalog.letters.mark(msgspec.json.decode(body, type=Redriven)))

@@ -13,8 +13,10 @@ from workers import DurableObject
 from durable import bridge, envelope
 from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
+from orchestrator.control import control
 from orchestrator.engine import JobEngine
-from orchestrator.model import ChildNotice, CreateJob, RetryJob
+from orchestrator.export import export_page
+from orchestrator.model import ChildNotice, ControlJob, CreateJob, RetryJob
 from orchestrator.views import job_view, step_view
 
 
@@ -70,6 +72,22 @@ class JobObject(DurableObject):
         """Run an unsuccessful job again: ``RetryJob`` in, the status out."""
         return self._answer(lambda: self._engine.retry(msgspec.json.decode(body, type=RetryJob)))
 
+    async def control(self, body: str) -> str:
+        """One action, if the job's status still allows it: ``ControlJob`` in, the status out."""
+        return self._answer(lambda: control(self._engine, msgspec.json.decode(body, type=ControlJob)))
+
+    async def delete(self) -> str:
+        """Delete the ended job; the status it had out."""
+        return self._answer(self._engine.delete)
+
+    async def exists(self) -> str:
+        """Whether anything is stored here: a boolean out."""
+        return self._answer(self._engine.exists)
+
+    async def supersede(self, generation: str) -> str:
+        """Send requests with the job's key straight to a later job: its generation in."""
+        return self._answer(lambda: self._engine.supersede(int(generation)))
+
     async def deliver_event(self, name: str, event_id: str, data: str) -> str:
         """Keep an event for the workflow: its name, an id that counts once (may be empty), and JSON data."""
         value: object = msgspec.json.decode(data)
@@ -103,6 +121,10 @@ class JobObject(DurableObject):
             return self._engine.journal.history.after(int(after), 500)
 
         return self._answer(answer)
+
+    async def export(self, cursor: str) -> str:
+        """The journal's rows after a cursor, which is empty at first: an ``ExportPage`` out."""
+        return self._answer(lambda: export_page(self._engine.known(), self._engine.journal, cursor or None))
 
     async def alarm(self, info: object = None) -> None:
         """Do what is due."""

@@ -14,15 +14,27 @@ from durable.catalog_model import (
     JobPage,
     JobQuery,
     OverdueQuery,
+    Redriven,
 )
 from durable.object_calls import call_object, text_of
 from durable.object_network import CATALOG, CATALOG_NAME, JOBS, LANES
 from durable.object_platform import write_log
 from durable.queues import binding_of
 from orchestrator.errors import RetryableError
+from orchestrator.export import ExportPage
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, DeadLetter, Event, JobSummary, JobView, RetryJob, StepView
+from orchestrator.model import (
+    ControlJob,
+    Created,
+    CreateJob,
+    DeadLetter,
+    Event,
+    JobSummary,
+    JobView,
+    RetryJob,
+    StepView,
+)
 from orchestrator.tokens import TokenAddress
 
 T = TypeVar("T")
@@ -67,6 +79,10 @@ class ObjectJobs:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "events", list[Event], str(after))
 
+    async def export(self, job_id: str, cursor: str | None) -> ExportPage:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "export", ExportPage, cursor or "")
+
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "cancel", JobStatus, reason)
@@ -82,6 +98,18 @@ class ObjectJobs:
     async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._job(job_id, "retry", JobStatus, text_of(request))
+
+    async def delete(self, job_id: str) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._job(job_id, "delete", JobStatus)
+
+    async def supersede(self, job_id: str, generation: int) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._job(job_id, "supersede", type(None), str(generation))
+
+    async def control(self, job_id: str, request: ControlJob) -> JobStatus:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "control", JobStatus, text_of(request))
 
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -102,6 +130,14 @@ class ObjectJobs:
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._catalog("list_dead_letters", DeadLetterPage, text_of(query))
+
+    async def get_dead_letter(self, letter_id: str) -> DeadLetter:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog("get_dead_letter", DeadLetter, letter_id)
+
+    async def mark_redriven(self, redriven: Redriven) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._catalog("mark_redriven", type(None), text_of(redriven))
 
     async def counts(self) -> CatalogCounts:
         """See :class:`durable.http.host.JobsBackend`."""

@@ -10,7 +10,7 @@ from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobSummary
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
 
 JOBS = "JOBS"
 CATALOG = "CATALOG"
@@ -63,6 +63,15 @@ class ObjectNetwork:
         """See :class:`orchestrator.ports.Network`."""
         text = await self._call(CATALOG, CATALOG_NAME, "publish", msgspec.json.encode(summary).decode())
         envelope.unwrap(text, type(None))  # a catalog that could not take it is asked again
+
+    async def forget(self, job: DeletedJob) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        text = await self._call(CATALOG, CATALOG_NAME, "forget", msgspec.json.encode(job).decode())
+        envelope.unwrap(text, type(None))
+
+    async def alive(self, job_id: str) -> bool:
+        """See :class:`orchestrator.ports.Network`."""
+        return envelope.unwrap(await self._job(job_id, "exists"), bool)
 
     async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
         """See :class:`orchestrator.ports.Network`."""

@@ -74,6 +74,10 @@ class ObjectPlatform:
         """See :class:`orchestrator.ports.Platform`."""
         await self._storage.sync()
 
+    async def wipe(self) -> None:
+        """See :class:`orchestrator.ports.Platform`."""
+        await self._storage.wipe()
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """See :class:`orchestrator.ports.Platform`."""
         write_log(level, event, fields)

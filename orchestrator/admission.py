@@ -81,6 +81,10 @@ class Tickets:
         """Forget the ticket."""
         self._sql.execute("delete from lane_ticket")
 
+    def forget(self) -> None:
+        """Take note that the table is about to go."""
+        self._exists = None
+
     def give_back(self, outbox: OutboxTable, now_ms: int) -> None:
         """Have the permit given back by the outbox, in the commit that ends the need for it."""
         ticket = self.get()

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from orchestrator import codec
 from orchestrator.admission import Admission, Ticket, waits_for_lane
-from orchestrator.errors import ConflictError, ErrorRecord, InvalidRequestError, TokenExpiredError, UnknownTokenError
+from orchestrator.errors import (
+    ConflictError,
+    ErrorRecord,
+    InvalidRequestError,
+    TokenExpiredError,
+    UnknownJobError,
+    UnknownTokenError,
+)
 from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
@@ -15,6 +22,7 @@ from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, REQUEUE_MS, SLICE_UNITS
 from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, RetryJob
 from orchestrator.ports import Platform
+from orchestrator.reuse import judge
 from orchestrator.slice import StaleSliceError
 from orchestrator.state import JobState
 from orchestrator.tick import TTL, Ticker
@@ -64,10 +72,12 @@ class JobEngine:
         Raises:
             UnknownWorkflowError: the workflow is not registered.
             InvalidPayloadError: the payload does not fit its model.
+            ConflictError: the idempotency key is taken by a request with another payload.
+            RetryableError: a job of this id is being deleted.
         """
         job = self._state.load()
         if job is not None:
-            return Created(job.job_id, job.status, deduplicated=True)
+            return judge(self._state, job, request)
         definition = self._registry.get(request.workflow)
         definition.parse(request.payload)
         now_ms = self._state.now_ms()
@@ -214,6 +224,25 @@ class JobEngine:
         self._record(job, "job.retried")
         return job.status
 
+    def delete(self) -> JobStatus:
+        """Delete an ended job: unknown from now on, its storage freed by its next ticks. Return how it had ended.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+            ConflictError: the job has not ended.
+        """
+        job = self._state.known()
+        if job.status not in TERMINAL:
+            raise ConflictError(f"The job is {job.status}; only a job that has ended is deleted")
+        self._state.begin_deletion(job)
+        self._wakeup.rearm()
+        return job.status
+
+    def supersede(self, generation: int) -> None:
+        """Send requests with the job's key straight to a later job. A key without a later job stays so."""
+        if self._state.load() is not None and self.journal.successor() is not None:
+            self.journal.set_successor(generation)
+
     def deliver_event(self, name: str, event_id: str | None, data: object) -> None:
         """Keep an event for the workflow, which may wait for it now or later. One event id counts once.
 
@@ -238,7 +267,7 @@ class JobEngine:
         """
         job = self._state.load()
         row = None if job is None else self.journal.step(key)
-        if job is None or row is None or row.kind != "token":
+        if job is None or job.phase == "deleted" or row is None or row.kind != "token":
             raise UnknownTokenError
         now_ms = self._state.now_ms()
         if row.status is StepStatus.COMPLETED:
@@ -254,10 +283,14 @@ class JobEngine:
     def outcome(self, key: str) -> ChildOutcome | None:
         """Return how the job ended, in the form its parent wants, or None while it has not.
 
+        A job that is being deleted still answers: its parent may ask because it has not heard.
+
         Raises:
             UnknownJobError: nothing was created here.
         """
-        job = self._state.known()
+        job = self._state.load()
+        if job is None:
+            raise UnknownJobError
         return job_outcome(job, key) if job.status in TERMINAL else None
 
     def wake(self) -> None:
@@ -266,7 +299,9 @@ class JobEngine:
         Raises:
             UnknownJobError: nothing was created here.
         """
-        job = self._state.known()
+        job = self._state.load()
+        if job is None:
+            raise UnknownJobError
         if job.slice_open and not self._wakeup.ticking:
             self._act_now(job)
         self._wakeup.rearm(force=True)

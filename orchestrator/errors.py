@@ -23,6 +23,7 @@
         ├── UnknownWorkflowError      404  unknown_workflow
         ├── UnknownTokenError         404  unknown_token
         ├── UnknownScheduleError      404  unknown_schedule
+        ├── UnknownDeadLetterError    404  unknown_dead_letter
         ├── TokenExpiredError         410  token_expired
         ├── ConflictError             409  conflict
         ├── PayloadTooLargeError      413  payload_too_large
@@ -210,6 +211,13 @@ class UnknownScheduleError(RequestError):
     """There is no such schedule."""
 
     code = "unknown_schedule"
+    status = 404
+
+
+class UnknownDeadLetterError(RequestError):
+    """There is no such dead letter."""
+
+    code = "unknown_dead_letter"
     status = 404
 
 

@@ -39,6 +39,14 @@ _SCHEMA: tuple[LiteralString, ...] = (
     """create table if not exists outbox (
         id integer primary key, kind text, body blob, attempts integer, due_at_ms integer)""",
 )
+_PURGE: tuple[LiteralString, ...] = (
+    "delete from step",
+    "delete from child",
+    "delete from inbox",
+    "delete from outbox",
+    "update job set payload = x'', progress = null, metadata = null, result = null, error = null",
+    "delete from event",
+)
 _JOB_FIELDS = JobRow.__struct_fields__
 _STEP_FIELDS = StepRow.__struct_fields__
 
@@ -81,6 +89,10 @@ class Journal:
                 f"The journal has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
             )
         self._ready = True
+
+    def forget(self) -> None:
+        """Take note that the tables are about to go."""
+        self._ready = False
 
     # -- job ---------------------------------------------------------------------------------------------------------
 
@@ -260,6 +272,32 @@ class Journal:
             "select min(at) from (select min(at_ms) as at from due union all select due_at_ms from job)"
         )[0][0]
         return None if found is None else integer(found)
+
+    # -- the later jobs of an idempotency key ------------------------------------------------------------------------
+
+    def successor(self) -> int | None:
+        """Return the generation of the job that the key means instead of this one. Few jobs have the table."""
+        if not self.sql.execute("select 1 from sqlite_master where name = 'successor'"):
+            return None
+        found = self.sql.execute("select max(generation) from successor")[0][0]
+        return None if found is None else integer(found)
+
+    def set_successor(self, generation: int) -> None:
+        """Say which generation the key means, unless a later one is known."""
+        self.sql.execute("create table if not exists successor (id integer primary key check (id = 1), generation)")
+        self.sql.execute(
+            """insert into successor (id, generation) values (1, ?)
+            on conflict (id) do update set generation = max(generation, excluded.generation)""",
+            generation,
+        )
+
+    def purge(self) -> bool:
+        """Forget everything about a deleted job but its record without values; tell whether there was anything."""
+        if not self.sql.execute("select 1 from event limit 1"):
+            return False
+        for statement in _PURGE:
+            self.sql.execute(statement)
+        return True
 
     # -- children ----------------------------------------------------------------------------------------------------
 

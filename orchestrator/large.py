@@ -34,6 +34,11 @@ def is_reference(data: bytes | None) -> bool:
     return data is not None and data[:1] == _REFERENCE
 
 
+def key_of(reference: bytes) -> str:
+    """Return the key of the object that a reference names."""
+    return msgspec.msgpack.decode(memoryview(reference)[1:], type=_Reference).key
+
+
 async def load(blobs: Blobs, reference: bytes) -> bytes:
     """Return the encoded value that a reference names.
 

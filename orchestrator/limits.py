@@ -24,6 +24,19 @@ MAX_TAG_CHARS: Final = 128
 #: Furthest start in the future (a year, as Temporal and Cloudflare Workflows allow).
 MAX_DELAY_MS: Final = 366 * 86_400_000
 
+#: An ended job is kept this long unless its options say otherwise (Temporal's and Cloudflare Workflows' 30 days).
+RETENTION_MS: Final = 30 * 86_400_000
+#: Pages of a thousand large values that one tick of a deletion removes.
+DELETE_PAGES: Final = 20
+#: What a deleted job leaves behind for its idempotency key goes when nobody was sent on for this long: far longer than
+#: a request lasts.
+STUB_IDLE_MS: Final = 600_000
+#: While the key's later job is there, this is asked only so often.
+STUB_POLL_MS: Final = 86_400_000
+
+#: A page of a job's export ends after this much: an answer between objects is in memory several times.
+EXPORT_PAGE_BYTES: Final = 2_000_000
+
 #: Most operations of one job: beyond it, replay and the step list stop being cheap. ``job.each`` counts as one.
 MAX_OPERATIONS: Final = 25_000
 #: Most events kept per job; older ones are dropped.

@@ -8,6 +8,7 @@ import msgspec
 
 from orchestrator.errors import ErrorRecord
 from orchestrator.lifecycle import JobStatus, StepStatus
+from orchestrator.limits import RETENTION_MS
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -15,6 +16,12 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     #: Two requests with the same workflow and key are one job.
     idempotency_key: str | None = None
+    #: The key means a new job this long after its last one was created; 0 is as long as that one is kept.
+    idempotency_window_ms: int = 0
+    #: What the key means after its job has ended: that job, a new one unless it completed, or a new one always.
+    idempotency_on_ended: Literal["return", "new_if_failed", "new"] = "return"
+    #: An ended job is deleted after this long; 0 is never.
+    retention_ms: int = RETENTION_MS
     #: Wait this long before starting.
     delay_ms: int = 0
     #: A job that has not started after this long expires; 0 is never.
@@ -46,6 +53,8 @@ class CreateJob(msgspec.Struct, frozen=True, kw_only=True):
     payload: object
     options: JobOptions = JobOptions()
     parent: ParentRef | None = None
+    #: How many jobs of the same key came before.
+    generation: int = 0
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -54,6 +63,8 @@ class Created(msgspec.Struct, frozen=True):
     id: str
     status: JobStatus
     deduplicated: bool
+    #: The generation of the job to ask instead: the key means a later job than this one.
+    successor: int | None = None
 
 
 class RetryJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +72,16 @@ class RetryJob(msgspec.Struct, frozen=True, kw_only=True):
 
     from_step: str | None = None
     scratch: bool = False
+
+
+class ControlJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One action on a job, if it still is in the status for which it was chosen."""
+
+    action: Literal["cancel", "pause", "resume", "retry", "delete"]
+    #: The statuses in which it may be done; any when empty.
+    only_in: tuple[JobStatus, ...] = ()
+    reason: str = ""
+    retry: RetryJob = RetryJob()
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -100,7 +121,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     workflow: str
     version: int
     status: JobStatus
-    phase: Literal["main", "on_failure", "on_cancel"]
+    phase: Literal["main", "on_failure", "on_cancel", "deleted"]
     #: Raised whenever another writer takes over; a commit with an older epoch is refused.
     epoch: int
     payload: bytes
@@ -228,6 +249,14 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+class DeletedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job is no more. ``created_at_ms`` tells it from a later job of the same id."""
+
+    id: str
+    created_at_ms: int
+    deleted_at_ms: int
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A job or message that gave up."""
 
@@ -238,3 +267,5 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     at_ms: int
     detail: object = None
+    #: When it was tried again.
+    redriven_at_ms: int | None = None

@@ -14,7 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
-    from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobSummary
+    from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
     from orchestrator.operations import Token
 
 #: What a Durable Object's SQLite stores faithfully (platform.md §1.2). ``bool`` and integers beyond 2**53 are refused.
@@ -221,6 +221,14 @@ class Network(Protocol):
         """Bring the catalog up to date."""
         ...
 
+    async def forget(self, job: DeletedJob) -> None:
+        """Take a deleted job off the catalog."""
+        ...
+
+    async def alive(self, job_id: str) -> bool:
+        """Tell whether a job's object has stored anything, if only its place in the row of its key's jobs."""
+        ...
+
     async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
         """Ask a lane for a permit; granted later, the lane hands it to the job itself."""
         ...
@@ -276,6 +284,10 @@ class Platform(Protocol):
 
     async def sync(self) -> None:
         """Wait until every write so far is durable."""
+        ...
+
+    async def wipe(self) -> None:
+        """Delete everything the object has stored, its alarm included, at once."""
         ...
 
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:

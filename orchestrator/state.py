@@ -9,9 +9,12 @@ from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
-from orchestrator.model import JobRow
+from orchestrator.model import JobOptions, JobRow
 from orchestrator.ports import Platform
 from orchestrator.workflow import Registry
+
+#: Key of the due table: when an ended job is deleted.
+RETENTION = "job/retention"
 
 
 class JobState:
@@ -61,7 +64,7 @@ class JobState:
             UnknownJobError: nothing was created here.
         """
         job = self.load()
-        if job is None:
+        if job is None or job.phase == "deleted":
             raise UnknownJobError
         return job
 
@@ -120,6 +123,9 @@ class JobState:
         job.slice_open = False
         self.journal.clear_due()
         self.tickets.give_back(self.journal.outbox, now_ms)
+        retention_ms = codec.decode_as(job.options, JobOptions).retention_ms
+        if retention_ms:
+            self.journal.set_due(RETENTION, now_ms + retention_ms)
         self.journal.history.add(now_ms, f"job.{status}")
         if job.parent is not None:
             self.journal.outbox.add("parent", job.parent, now_ms)
@@ -147,6 +153,7 @@ class JobState:
         """Make an ended job run again; the caller stores it."""
         self.drop_execution()
         self.turn(job, JobStatus.RUNNING)
+        self.journal.set_due(RETENTION, None)
         job.epoch += 1
         job.generation += 1
         job.phase = "main"
@@ -155,6 +162,24 @@ class JobState:
         job.due_at_ms = self.now_ms()
         job.result = job.error = None
 
+    def begin_deletion(self, job: JobRow) -> None:
+        """Make an ended job unknown from now on; the rest is done by its ticks."""
+        job.phase = "deleted"
+        job.epoch += 1
+        self.journal.set_due(RETENTION, self.now_ms())
+        self.journal.update_job(job)
+
+    def forget_everything(self) -> None:
+        """Drop everything in memory, the tables' existence included: they are about to go."""
+        self.forget()
+        self.journal.forget()
+        self.tickets.forget()
+        self._rows_counted = self._platform.sql.rows_written
+
+    def has_ended(self, job: JobRow) -> bool:
+        """Tell whether the job has ended, so that only its outbox and its deletion are left."""
+        return job.status in TERMINAL
+
     def count_rows(self, job: JobRow) -> None:
         """Add the rows written since the last count to the job's bill."""
         written = self._platform.sql.rows_written
@@ -162,10 +187,11 @@ class JobState:
         self._rows_counted = written
 
     def next_due_ms(self) -> int | None:
-        """Return when the job needs its next tick. A paused or ended job keeps its rows, and only its outbox counts."""
+        """Return when the job needs its next tick. A paused job keeps its rows, and only its outbox counts."""
         job = self._job
-        resting = job is not None and (job.status is JobStatus.PAUSED or job.status in TERMINAL)
-        if resting:
+        if not self.journal.exists():
+            return None
+        if job is not None and job.status is JobStatus.PAUSED:
             return self.journal.outbox.next_due_ms()
         if job is not None and waits_for_lane(job, self.tickets):
             return self.journal.next_own_ms()

@@ -22,6 +22,7 @@ from orchestrator.limits import (
 from orchestrator.model import JobOptions, JobRow
 from orchestrator.outbox import Outbox
 from orchestrator.ports import Platform, Resources
+from orchestrator.retention import Retention
 from orchestrator.slice import Slice
 from orchestrator.state import JobState
 from orchestrator.views import summary
@@ -52,6 +53,7 @@ class Ticker:
         self._state = state
         self._wakeup = wakeup
         self._journal = state.journal
+        self._retention = Retention(platform, state, wakeup)
         self._outbox = Outbox(state.journal, platform)
         self._admission = Admission(platform, registry, state.tickets, state.journal.outbox)
         self._always_replay = always_replay
@@ -64,6 +66,10 @@ class Ticker:
         now_ms = self._state.now_ms()
         due = job.due_at_ms is not None and job.due_at_ms <= now_ms
         worked = True
+        if self._retention.is_due(job):
+            await self._outbox.deliver(job, lambda: summary(job, self._state.next_due_ms()))
+            await self._retention.advance(job)
+            return True
         if self._expired(job, now_ms):
             self._state.end(job, JobStatus.EXPIRED)
         elif job.status in ACTIVE and self._work_is_due(job, now_ms):

@@ -68,6 +68,10 @@ class Wakeup:
         self._platform.alarm.set(at_ms)
         self._armed_ms = at_ms
 
+    def forget(self) -> None:
+        """Take note that the object's storage goes, its alarm included."""
+        self._armed_ms = None
+
     def rearm(self, *, force: bool = False) -> None:
         """Arm the alarm for the earliest due row; ``force`` when the object's memory may be newer than its alarm."""
         if self.ticking:

@@ -48,6 +48,32 @@ class BatchOut(BaseModel):
     results: list[BatchItemOut]
 
 
+class BulkItemOut(BaseModel):
+    """What became of one job or dead letter: its job's status, or a problem."""
+
+    id: str
+    job_id: str | None = Field(default=None, description="A dead letter's job")
+    status: JobStatus | None = None
+    error: dict[str, object] | None = Field(default=None, description="A problem document")
+
+
+class BulkOut(BaseModel):
+    """What became of each, in order; repeat with ``next_cursor``, where there is one, for the rest."""
+
+    done: int
+    refused: int
+    results: list[BulkItemOut]
+    next_cursor: str | None = None
+
+
+class RedrivenOut(BaseModel):
+    """A dead letter was tried again."""
+
+    id: str
+    job_id: str
+    status: JobStatus
+
+
 class TriggerOut(BaseModel):
     """The job's id."""
 
@@ -199,6 +225,7 @@ class DeadLetterOut(BaseModel):
     cause: str
     at: Timestamp
     detail: object
+    redriven_at: Timestamp | None = Field(description="When it was tried again; a job's letter goes when it runs")
 
 
 class DeadLettersOut(BaseModel):

@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from durable.http import batch, control, events, jobs, lanes, operations, problems, schedules, triggers
+from durable.http import (
+    batch,
+    bulk,
+    control,
+    dead_letters,
+    events,
+    export,
+    jobs,
+    lanes,
+    operations,
+    problems,
+    schedules,
+    triggers,
+)
 from durable.http.gate import Gate
 from durable.http.problems import Problem
 from orchestrator.errors import OrchestratorError
@@ -49,12 +62,15 @@ def create_app() -> Gate:
     app.add_api_route("/healthz", healthz, methods=["GET"], tags=["operations"])
     for router in (
         batch.router,
+        bulk.router,
         jobs.router,
         control.router,
         events.router,
+        export.router,
         control.token_router,
         lanes.router,
         triggers.router,
+        dead_letters.router,
         schedules.router,
         operations.router,
     ):

@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from durable.http.host import Host
 from durable.http.models import JobIn
-from orchestrator.errors import InvalidRequestError, OrchestratorError
-from orchestrator.ids import derived_job_id, new_job_id
+from orchestrator.errors import InvalidRequestError, OrchestratorError, RetryableError
+from orchestrator.ids import new_job_id
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import Created, CreateJob, JobOptions
+from orchestrator.reuse import keyed_job_id
 
 #: Jobs of one request that are recorded at the same time.
 CONCURRENCY = 20
+#: Jobs of one key asked in a row; more than two are a sign of many new jobs at this very moment.
+MAX_GENERATIONS_ASKED = 100
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,10 +38,11 @@ def request_of(host: Host, job: JobIn, *, header_key: str | None = None) -> Crea
         InvalidPayloadError: the payload does not fit its model.
         InvalidRequestError: header and body name different idempotency keys.
     """
-    body_key = job.options.idempotency_key
-    if header_key and body_key and header_key != body_key:
-        raise InvalidRequestError("The Idempotency-Key header and options.idempotency_key differ")
-    options = job.options.to_options(idempotency_key=body_key or header_key)
+    policy = job.options.idempotency
+    keys = {header_key, job.options.idempotency_key, None if policy is None else policy.key} - {None, ""}
+    if len(keys) > 1:
+        raise InvalidRequestError("The Idempotency-Key header and the options name different keys")
+    options = job.options.to_options(idempotency_key=next(iter(keys), None))
     return request_for(host, job.workflow, job.payload, options)
 
 
@@ -44,13 +50,36 @@ def request_for(host: Host, workflow: str, payload: object, options: JobOptions)
     """Return :func:`request_of` for options that are known."""
     host.registry.get(workflow).parse(payload)
     key = options.idempotency_key
-    job_id = derived_job_id(workflow, key) if key else new_job_id(host.clock, host.entropy)
+    job_id = keyed_job_id(workflow, key) if key else new_job_id(host.clock, host.entropy)
     return CreateJob(job_id=job_id, workflow=workflow, payload=payload, options=options)
 
 
 async def record(host: Host, request: CreateJob) -> Created:
-    """Record a job in its own object; once this returns, the job is not lost any more."""
-    return await host.backend.create(request)
+    """Record a job in its own object; once this returns, the job is not lost any more.
+
+    A key that was used again leads from its first job's object to the one that answers for it now.
+    """
+    created = await host.backend.create(request)
+    key = request.options.idempotency_key
+    asked = 1
+    while created.successor is not None and key is not None:
+        if asked > MAX_GENERATIONS_ASKED:
+            raise RetryableError("The key's jobs changed while they were asked", code="object_unreachable")
+        job_id = keyed_job_id(request.workflow, key, created.successor)
+        following = msgspec.structs.replace(request, job_id=job_id, generation=created.successor)
+        created = await host.backend.create(following)
+        asked += 1
+        if created.successor is None and asked > 2:
+            await _shorten(host, keyed_job_id(request.workflow, key), following.generation)
+    return created
+
+
+async def _shorten(host: Host, first_id: str, generation: int) -> None:
+    """Have the next request with a key go from its first job straight to its latest; the way there is only longer."""
+    try:
+        await host.backend.supersede(first_id, generation)
+    except OrchestratorError as error:
+        host.log("warning", "supersede.failed", {"job_id": first_id, "error": error.error_code})
 
 
 async def hand_over(host: Host, workflow: str, created: Iterable[Created]) -> None:

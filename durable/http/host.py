@@ -8,11 +8,12 @@ from typing import Protocol, cast
 
 from starlette.requests import Request
 
-from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
+from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
 from durable.schedule_index import SchedulePage, ScheduleQuery
+from orchestrator.export import ExportPage
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, Event, JobView, RetryJob, StepView
+from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
 from orchestrator.schedule import Schedule
 from orchestrator.schedule_model import Backfilled, CreatedSchedule, ScheduleView
@@ -47,6 +48,10 @@ class JobsBackend(Protocol):
         """Return a job's history after an event number, oldest first; as much as fits an answer."""
         ...
 
+    async def export(self, job_id: str, cursor: str | None) -> ExportPage:
+        """Return the next rows of a job's journal, values included."""
+        ...
+
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         """Ask a job to stop; return its status."""
         ...
@@ -61,6 +66,18 @@ class JobsBackend(Protocol):
 
     async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
         """Run a job that ended without success again; return its status."""
+        ...
+
+    async def delete(self, job_id: str) -> None:
+        """Delete an ended job for good."""
+        ...
+
+    async def supersede(self, job_id: str, generation: int) -> None:
+        """Have the first job of a key send requests straight to a later one."""
+        ...
+
+    async def control(self, job_id: str, request: ControlJob) -> JobStatus:
+        """Do something to a job if it still is in a status for which it was asked; return its status."""
         ...
 
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
@@ -89,6 +106,14 @@ class JobsBackend(Protocol):
 
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
         """Return dead letters from the catalog."""
+        ...
+
+    async def get_dead_letter(self, letter_id: str) -> DeadLetter:
+        """Return a dead letter from the catalog."""
+        ...
+
+    async def mark_redriven(self, redriven: Redriven) -> None:
+        """Have the catalog take note that a dead letter was tried again."""
         ...
 
     async def counts(self) -> CatalogCounts:

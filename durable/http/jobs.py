@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query
+from pydantic import AwareDatetime
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -59,6 +60,13 @@ async def get_job(request: Request, job_id: JobId) -> Response:
     return answer(job_out(await host_of(request).backend.view(checked(job_id))))
 
 
+@router.delete("/{job_id}", status_code=204, responses={204: {"description": "It is no more"}, **NO_JOB})
+async def delete_job(request: Request, job_id: JobId) -> Response:
+    """Delete a job that has ended, with everything that is stored of it. Its id and idempotency key are free again."""
+    await host_of(request).backend.delete(checked(job_id))
+    return Response(status_code=204)
+
+
 @router.get("/{job_id}/steps", responses={200: {"model": answers.StepsOut}, **NO_JOB})
 async def get_steps(request: Request, job_id: JobId) -> Response:
     """The steps of a job's journal."""
@@ -72,10 +80,20 @@ async def list_jobs(
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
     status: JobStatus | None = None,
     tag: Annotated[str | None, Query(max_length=MAX_TAG_CHARS)] = None,
+    created_after: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
     cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> Response:
     """Jobs from the catalog, newest first."""
-    query = JobQuery(workflow=workflow, status=status, tag=tag, cursor=cursor, limit=limit)
+    query = JobQuery(
+        workflow=workflow,
+        status=status,
+        tag=tag,
+        created_after_ms=models.ms_or_none(created_after),
+        created_before_ms=models.ms_or_none(created_before),
+        cursor=cursor,
+        limit=limit,
+    )
     page = await host_of(request).backend.list_jobs(query)
     return answer(answers.JobsOut(jobs=[summary_out(job) for job in page.jobs], next_cursor=page.next_cursor))

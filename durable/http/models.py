@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.lane import DEFAULT_KEY
+from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import (
     MAX_BATCH_JOBS,
     MAX_DELAY_MS,
@@ -16,6 +17,7 @@ from orchestrator.limits import (
     MAX_NAME_CHARS,
     MAX_TAG_CHARS,
     MAX_TAGS,
+    RETENTION_MS,
 )
 from orchestrator.model import JobOptions
 
@@ -47,6 +49,12 @@ def _in_range(delay: timedelta) -> timedelta:
     return delay
 
 
+def ms_or_none(time: datetime | None) -> int | None:
+    """Return a time as Unix time in ms, or None."""
+    return None if time is None else round(time.timestamp() * 1000)
+
+
+Time = Annotated[AwareDatetime, Field(strict=False, examples=["2026-11-24T12:00:00Z"])]
 Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS), AfterValidator(_printable)]
 Delay = Annotated[timedelta, Field(strict=False), BeforeValidator(_no_boolean), AfterValidator(_in_range)]
 LaneKey = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_printable)]
@@ -59,11 +67,33 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class IdempotencyIn(Body):
+    """When two requests are one job."""
+
+    key: IdempotencyKey = Field(description="Requests with the same workflow and key are one job")
+    window: Delay = Field(
+        default=timedelta(),
+        description="The key means a new job this long after its last one was created; 0: while that one is kept",
+        examples=[86_400],
+    )
+    on_ended: Literal["return", "new_if_failed", "new"] = Field(
+        default="return",
+        description="What the key means after its job has ended: that job; a new one unless it completed; a new one, so"
+        " that there is one job at a time, whatever its payload",
+    )
+
+
 class OptionsIn(Body):
     """Options of one job."""
 
     idempotency_key: IdempotencyKey | None = Field(
         default=None, description="Requests with the same workflow and key are one job", examples=["upload-42"]
+    )
+    idempotency: IdempotencyIn | None = Field(default=None, description="idempotency_key, with a policy")
+    retention: Delay = Field(
+        default=timedelta(milliseconds=RETENTION_MS),
+        description="Delete the job this long after its end; 0 is never",
+        examples=["P30D"],
     )
     delay: Delay = Field(
         default=timedelta(),
@@ -99,8 +129,12 @@ class OptionsIn(Body):
 
     def to_options(self, *, idempotency_key: str | None) -> JobOptions:
         """Return the engine's form of these options."""
+        policy = self.idempotency
         return JobOptions(
             idempotency_key=idempotency_key,
+            idempotency_window_ms=0 if policy is None else _ms(policy.window),
+            idempotency_on_ended="return" if policy is None else policy.on_ended,
+            retention_ms=_ms(self.retention),
             delay_ms=_ms(self.delay),
             ttl_ms=_ms(self.ttl),
             max_duration_ms=_ms(self.max_duration),
@@ -145,6 +179,67 @@ class RetryIn(Body):
     def _one_of_them(self) -> RetryIn:
         if self.scratch and self.from_step is not None:
             raise ValueError("from_step and scratch exclude each other")
+        return self
+
+
+class Found(Body):
+    """Base of a request for many things: those that ``ids`` name, or a page of those that ``filter`` finds."""
+
+    ids: list[Annotated[str, Field(max_length=MAX_NAME_CHARS)]] | None = Field(
+        default=None, min_length=1, max_length=MAX_BATCH_JOBS
+    )
+    limit: int = Field(default=200, ge=1, le=MAX_BATCH_JOBS, description="How many one call does, with a filter")
+    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_CHARS, description="What the call before answered")
+
+
+class JobFilterIn(Body):
+    """Which jobs, as the catalog knows them. At least one member: there is no way to name all jobs by mistake."""
+
+    workflow: str | None = Field(default=None, max_length=MAX_NAME_CHARS)
+    status: JobStatus | None = Field(default=None, strict=False, description="Checked again by each job itself")
+    tag: str | None = Field(default=None, max_length=MAX_TAG_CHARS)
+    created_after: Time | None = None
+    created_before: Time | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> JobFilterIn:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("a filter says something")
+        return self
+
+
+class BulkIn(Found):
+    """An action on many jobs."""
+
+    action: Literal["cancel", "pause", "resume", "retry", "delete"]
+    filter: JobFilterIn | None = None
+    reason: str = Field(default="", max_length=1000, description="Why they are cancelled")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> BulkIn:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("either ids or filter")
+        return self
+
+
+class LetterFilterIn(Body):
+    """Which dead letters; all that nobody has tried again when it is empty."""
+
+    kind: Literal["job", "message"] | None = None
+    workflow: str | None = Field(default=None, max_length=MAX_NAME_CHARS)
+    created_after: Time | None = None
+    created_before: Time | None = None
+
+
+class RedriveIn(Found):
+    """Many dead letters."""
+
+    filter: LetterFilterIn | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> RedriveIn:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("either ids or filter")
         return self
 
 

@@ -1,35 +1,18 @@
-"""Dead letters and metrics."""
+"""Metrics."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from durable.catalog_model import CatalogCounts, DeadLetterQuery
-from durable.http import answers, models
+from durable.catalog_model import CatalogCounts
 from durable.http.host import host_of
-from durable.http.jobs import MAX_PAGE
-from durable.http.shapes import answer, dead_letter_out
 
 #: The content type of Prometheus' text format, version 0.0.4.
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = APIRouter(tags=["operations"])
-
-
-@router.get("/v1/dead-letters", responses={200: {"model": answers.DeadLettersOut}})
-async def list_dead_letters(
-    request: Request,
-    cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-) -> Response:
-    """Jobs and messages that gave up, newest first, each with its cause."""
-    page = await host_of(request).backend.list_dead_letters(DeadLetterQuery(cursor=cursor, limit=limit))
-    letters = [dead_letter_out(letter) for letter in page.dead_letters]
-    return answer(answers.DeadLettersOut(dead_letters=letters, next_cursor=page.next_cursor))
 
 
 @router.get(

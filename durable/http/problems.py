@@ -20,7 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 #: What to tell clients to wait when a part of the platform asked for a pause.
 RETRY_AFTER_S = 2
 #: Codes of failures that pass by themselves.
-_UNAVAILABLE = frozenset({"object_overloaded", "object_unreachable", "queue_unavailable"})
+_UNAVAILABLE = frozenset({"object_overloaded", "object_unreachable", "queue_unavailable", "job_being_deleted"})
 #: Codes of the engine that are the payload's fault when a job is created.
 _UNSTORABLE = {"value_too_large": 413, "value_not_encodable": 422}
 _CODES_OF_STATUS = {

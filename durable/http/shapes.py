@@ -96,6 +96,7 @@ def dead_letter_out(letter: DeadLetter) -> answers.DeadLetterOut:
         cause=letter.cause,
         at=timestamp(letter.at_ms),
         detail=letter.detail,
+        redriven_at=timestamp_or_none(letter.redriven_at_ms),
     )
 
 

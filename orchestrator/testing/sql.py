@@ -10,7 +10,7 @@ from orchestrator.errors import StorageValueError
 from orchestrator.limits import MAX_VALUE_BYTES
 from orchestrator.ports import SqlRow, SqlValue
 
-_WRITES = ("insert", "update", "delete", "create")
+_WRITES = ("insert", "update", "delete", "create", "alter")
 
 
 class MemorySql:
@@ -57,6 +57,14 @@ class MemorySql:
         if self._open:
             self._db.execute("rollback")
             self._open = False
+
+    def wipe(self) -> None:
+        """Lose everything at once, durably."""
+        if self._on_write is not None:
+            self._on_write()
+        self._db.close()
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._open = False
 
 
 def check_value(value: SqlValue) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.engine import JobEngine
-from orchestrator.errors import UnknownJobError
+from orchestrator.errors import RetryableError, UnknownJobError
 from orchestrator.ids import new_job_id
 from orchestrator.journal import Journal
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
@@ -21,12 +21,14 @@ from orchestrator.model import (
     ChildOutcome,
     Created,
     CreateJob,
+    DeletedJob,
     JobOptions,
     JobSummary,
     JobView,
 )
 from orchestrator.operations import Token
 from orchestrator.ports import Database
+from orchestrator.state import RETENTION
 from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.testing.faults import Crash, SeededEntropy, VirtualClock
 from orchestrator.testing.sql import MemorySql
@@ -96,9 +98,26 @@ class WorldObject:
         """Make the writes durable."""
         self.commit()
 
+    async def wipe(self) -> None:
+        """Lose everything, the alarm included."""
+        self.sql.wipe()
+        self.alarm_ms = self._durable_alarm_ms = None
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Keep a log line."""
         self.world.logs.append((level, event, dict(fields)))
+
+    def is_kept(self) -> bool:
+        """Tell whether nothing but the deletion of an ended job is left to do here, and not yet."""
+        if not self.sql.execute("select 1 from sqlite_master where name = 'outbox'"):
+            return False
+        found = self.sql.execute(
+            """select 1 from job, due where due.key = ? and due.at_ms > ? and finished_at_ms is not null
+            and not exists (select 1 from outbox)""",
+            RETENTION,
+            self.clock.now_ms(),
+        )
+        return bool(found)
 
     # Life and death
 
@@ -170,13 +189,18 @@ class WorldNetwork:
     async def finished(self, parent_id: str, notice: ChildNotice) -> None:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
+        if parent_id in self._world.unreachable:
+            raise RetryableError("The object does not answer", code="object_unreachable")
         if not self._world.lose_notices:
             self._world.call(parent_id, lambda engine: engine.child_finished(notice))
 
     async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
-        return self._world.call(job_id, lambda engine: engine.outcome(key))
+        try:
+            return self._world.call(job_id, lambda engine: engine.outcome(key))
+        except UnknownJobError:
+            return None
 
     async def cancel(self, job_id: str, reason: str) -> None:
         """See :class:`orchestrator.ports.Network`."""
@@ -192,6 +216,17 @@ class WorldNetwork:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
         self._world.catalog[summary.id] = summary
+
+    async def forget(self, job: DeletedJob) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        self._world.catalog.pop(job.id, None)
+        self._world.deleted.append(job)
+
+    async def alive(self, job_id: str) -> bool:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.call(job_id, lambda engine: engine.exists())
 
     async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
         """See :class:`orchestrator.ports.Network`."""
@@ -245,8 +280,11 @@ class World:
         self.lanes = Lanes(self)
         self.queued: list[str] = []
         self.catalog: dict[str, JobSummary] = {}
+        self.deleted: list[DeletedJob] = []
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         self.lose_notices = False
+        #: Parents that their children cannot reach.
+        self.unreachable: set[str] = set()
         self.crashes = 0
         self.writes = 0
         self.ticks = 0
@@ -288,11 +326,16 @@ class World:
         return job_id
 
     async def step(self, *, until_ms: int | None = None) -> bool:
-        """Deliver the queue, then jump to the earliest alarm and run it; False when nothing is left to do."""
+        """Deliver the queue, then jump to the earliest alarm and run it; False when nothing is left to do.
+
+        Without ``until_ms``, the deletion of ended jobs does not count: time does not go there by itself.
+        """
         while self.queued:
             self.call(self.queued.pop(0), lambda engine: engine.dispatch())
         everything = [*self.objects.items(), *self.lanes.by_name.items()]
         armed = [(item.alarm_ms, name, item) for name, item in everything if item.alarm_ms is not None]
+        if until_ms is None and armed and _is_kept(min(armed, key=lambda item: item[:2])[2]):
+            armed = [item for item in armed if not _is_kept(item[2])]
         if not armed:
             return False
         at_ms, _, found = min(armed, key=lambda item: item[:2])
@@ -344,3 +387,7 @@ class World:
         if ticket is not None:
             lane = self.lanes.get(ticket.lane).call(lambda engine: engine.explain(ticket.permit_id))
         return self.call(job_id, lambda engine: job_view(engine.known(), engine.journal, lane))
+
+
+def _is_kept(item: object) -> bool:
+    return isinstance(item, WorldObject) and item.is_kept()

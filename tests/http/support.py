@@ -10,14 +10,16 @@ import httpx
 from pydantic import BaseModel
 
 from durable.catalog import Catalog
-from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery
+from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
 from durable.http.app import create_app
 from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
 from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
+from orchestrator.control import control
+from orchestrator.export import ExportPage, export_page
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import Created, CreateJob, Event, JobView, RetryJob, StepView
+from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
 from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import step_view
@@ -115,6 +117,10 @@ class WorldBackend:
         self.world.view(job_id)
         return self.world.objects[job_id].engine.journal.history.after(after, 500)
 
+    async def export(self, job_id: str, cursor: str | None) -> ExportPage:
+        self._maybe_fail("export")
+        return self.world.call(job_id, lambda engine: export_page(engine.known(), engine.journal, cursor))
+
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         return self.world.call(job_id, lambda engine: engine.cancel(reason))
 
@@ -127,6 +133,17 @@ class WorldBackend:
     async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
         return self.world.call(job_id, lambda engine: engine.retry(request))
 
+    async def delete(self, job_id: str) -> None:
+        self.world.call(job_id, lambda engine: engine.delete())
+
+    async def supersede(self, job_id: str, generation: int) -> None:
+        self._maybe_fail("supersede")
+        self.world.call(job_id, lambda engine: engine.supersede(generation))
+
+    async def control(self, job_id: str, request: ControlJob) -> JobStatus:
+        self._maybe_fail("control")
+        return self.world.call(job_id, lambda engine: control(engine, request))
+
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
         self.world.call(job_id, lambda engine: engine.deliver_event(name, event_id, data))
 
@@ -137,7 +154,13 @@ class WorldBackend:
         return self._fed().list_jobs(query)
 
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
-        return self._fed().list_dead_letters(query)
+        return self._fed().letters.list(query)
+
+    async def get_dead_letter(self, letter_id: str) -> DeadLetter:
+        return self._fed().letters.get(letter_id)
+
+    async def mark_redriven(self, redriven: Redriven) -> None:
+        self.catalog.letters.mark(redriven)
 
     async def counts(self) -> CatalogCounts:
         return self._fed().counts(self.world.clock.now_ms(), 60_000)
@@ -156,6 +179,8 @@ class WorldBackend:
     def _fed(self) -> Catalog:
         for summary in self.world.catalog.values():
             self.catalog.publish(summary)
+        for job in self.world.deleted:
+            self.catalog.forget(job)
         return self.catalog
 
     def _maybe_fail(self, method: str) -> None:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durable.catalog import SWEEP_MAX_MS, SWEEP_MS, Catalog
-from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery
+from durable.catalog import SWEEP_MAX_MS, SWEEP_MS, TOMBSTONE_MS, Catalog
+from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery, Redriven
+from durable.dead_letters import MESSAGES_KEPT_MS
 from orchestrator.errors import InvalidRequestError, OrchestratorError
 from orchestrator.lifecycle import TERMINAL, JobStatus
-from orchestrator.model import DeadLetter, JobSummary
+from orchestrator.model import DeadLetter, DeletedJob, JobSummary
 from orchestrator.testing import MemorySql
 
 GRACE_MS = 60_000
@@ -58,7 +59,7 @@ def test_an_older_or_equal_revision_changes_nothing(catalog: Catalog) -> None:
     catalog.publish(summary(status=JobStatus.RUNNING, revision=4))
     catalog.publish(summary(status=JobStatus.FAILED, revision=5))
     assert catalog.list_jobs(JobQuery()).jobs == [done]
-    assert catalog.list_dead_letters(DeadLetterQuery()).dead_letters == []
+    assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
 
 
 revisions = st.lists(
@@ -154,10 +155,10 @@ def test_the_waits_between_two_looks_grow_and_have_a_bound(catalog: Catalog) -> 
 
 def test_a_retried_job_is_no_dead_letter_any_more(catalog: Catalog) -> None:
     catalog.publish(summary(status=JobStatus.FAILED, error="code: text", finished_at_ms=7))
-    (letter,) = catalog.list_dead_letters(DeadLetterQuery()).dead_letters
+    (letter,) = catalog.letters.list(DeadLetterQuery()).dead_letters
     assert (letter.job_id, letter.cause, letter.at_ms) == ("run_1", "code: text", 7)
     catalog.publish(summary(status=JobStatus.RUNNING, revision=2))
-    assert catalog.list_dead_letters(DeadLetterQuery()).dead_letters == []
+    assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
 
 
 def test_dead_letters_in_pages(catalog: Catalog) -> None:
@@ -171,10 +172,10 @@ def test_dead_letters_in_pages(catalog: Catalog) -> None:
             at_ms=number,
             detail={"n": number},
         )
-        catalog.add_dead_letter(letter)
-        catalog.add_dead_letter(msgspec.structs.replace(letter, cause="repeated"))
-    first = catalog.list_dead_letters(DeadLetterQuery(limit=3))
-    rest = catalog.list_dead_letters(DeadLetterQuery(limit=3, cursor=first.next_cursor))
+        catalog.letters.add(letter)
+        catalog.letters.add(msgspec.structs.replace(letter, cause="repeated"))
+    first = catalog.letters.list(DeadLetterQuery(limit=3))
+    rest = catalog.letters.list(DeadLetterQuery(limit=3, cursor=first.next_cursor))
     letters = [*first.dead_letters, *rest.dead_letters]
     assert [letter.id for letter in letters] == ["m4", "m3", "m2", "m1", "m0"]
     assert {letter.cause for letter in letters} == {"cause"}
@@ -185,7 +186,7 @@ def test_dead_letters_in_pages(catalog: Catalog) -> None:
 def test_a_newer_schema_is_not_touched() -> None:
     sql = MemorySql()
     Catalog(sql).migrate()
-    sql.execute("update schema_version set version = 2")
+    sql.execute("update schema_version set version = 99")
     with pytest.raises(OrchestratorError) as caught:
         Catalog(sql).publish(summary())
     assert caught.value.error_code == "schema"
@@ -198,3 +199,50 @@ def test_rows_written_per_change_stay_few() -> None:
     before = sql.rows_written
     catalog.publish(summary(tags=(), revision=2, status=JobStatus.RUNNING))
     assert sql.rows_written - before <= 3
+
+
+def test_a_deleted_job_does_not_come_back_by_a_late_message(catalog: Catalog) -> None:
+    job = summary(status=JobStatus.FAILED, error="code: text", finished_at_ms=7)
+    catalog.publish(job)
+    catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=10))
+    catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=11))
+    catalog.publish(msgspec.structs.replace(job, revision=99))
+    assert listed(catalog) == listed(catalog, tag="a") == []
+    assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
+    assert catalog.counts(0, GRACE_MS).jobs == []
+    again = summary(created_at_ms=job.created_at_ms + 1)
+    catalog.publish(again)
+    catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=12))
+    assert catalog.list_jobs(JobQuery(tag="a")).jobs == [again]
+
+
+def test_what_is_remembered_of_deleted_jobs_has_a_bound() -> None:
+    sql = MemorySql()
+    catalog = Catalog(sql)
+    for day in range(5):
+        catalog.forget(DeletedJob(id=f"run_{day}", created_at_ms=1, deleted_at_ms=day * TOMBSTONE_MS))
+    assert [row[0] for row in sql.execute("select id from deleted")] == ["run_3", "run_4"]
+
+
+def test_letters_of_messages_are_kept_for_a_while(catalog: Catalog) -> None:
+    for number, at_ms in enumerate((0, MESSAGES_KEPT_MS + 1)):
+        catalog.letters.add(
+            DeadLetter(id=f"m{number}", kind="message", job_id=None, workflow=None, cause="x", at_ms=at_ms)
+        )
+    assert [letter.id for letter in catalog.letters.list(DeadLetterQuery()).dead_letters] == ["m1"]
+
+
+def test_the_tables_of_the_first_release_are_read() -> None:
+    sql = MemorySql()
+    sql.execute("create table schema_version (version integer primary key)")
+    sql.execute("insert into schema_version (version) values (1)")
+    sql.execute(
+        """create table dead_letter (id text primary key, kind text, job_id text, workflow text, cause text,
+        at_ms integer, detail text) without rowid"""
+    )
+    sql.execute("insert into dead_letter values ('job:run_1', 'job', 'run_1', 'keep', 'cause', 5, null)")
+    for _ in range(2):
+        catalog = Catalog(sql)
+        catalog.letters.mark(Redriven(id="job:run_1", at_ms=9))
+        (letter,) = catalog.letters.list(DeadLetterQuery(redriven=True)).dead_letters
+        assert (letter.cause, letter.redriven_at_ms) == ("cause", 9)

@@ -11,16 +11,36 @@ from tests.http.support import Api
 
 ROUTES = [
     ("GET", "/v1/jobs"), ("GET", "/v1/jobs/{}"), ("GET", "/v1/jobs/{}/steps"), ("GET", "/v1/jobs/{}/events"),
-    ("GET", "/v1/dead-letters"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/batch"), ("POST", "/v1/jobs/{}/cancel"),
+    ("GET", "/v1/dead-letters"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/batch"), ("POST", "/v1/jobs/bulk"),
+    ("GET", "/v1/jobs/{}/export"), ("DELETE", "/v1/jobs/{}"), ("POST", "/v1/dead-letters/redrive"),
+    ("POST", "/v1/dead-letters/{}/redrive"), ("POST", "/v1/jobs/{}/cancel"),
     ("POST", "/v1/jobs/{}/pause"), ("POST", "/v1/jobs/{}/resume"), ("POST", "/v1/jobs/{}/retry"),
     ("POST", "/v1/jobs/{}/events/{}"), ("POST", "/trigger/ingest"), ("POST", "/trigger/meter-org-documents"),
     ("POST", "/api/v1/waitpoints/tokens/{}/complete"), ("PATCH", "/v1/jobs/{}"), ("GET", "/{}"),
 ]  # fmt: skip
 NAMES = st.sampled_from(
     ["workflow", "payload", "options", "items", "body", "plan", "data", "id", "delay", "tags", "reason", "priority",
-     "steps", "value", "from_step", "scratch", "idempotency_key", "mode", "ttl", "max_duration"]
+     "steps", "value", "from_step", "scratch", "idempotency_key", "mode", "ttl", "max_duration",
+     "action", "filter", "ids", "limit", "idempotency", "key", "window", "on_ended", "retention", "created_before"]
 )  # fmt: skip
-WORDS = st.sampled_from(["keep", "diagnostic-echo", "stuck", "direct", "queue", "PT1H", "", "null", "\x00", "é\n"])
+WORDS = st.sampled_from(
+    [
+        "keep",
+        "cancel",
+        "delete",
+        "new",
+        "2026-01-01T00:00:00Z",
+        "diagnostic-echo",
+        "stuck",
+        "direct",
+        "queue",
+        "PT1H",
+        "",
+        "null",
+        "\x00",
+        "é\n",
+    ]
+)
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), WORDS),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=5)),
@@ -28,7 +48,9 @@ VALUES = st.recursive(
 )
 SEGMENTS = st.one_of(st.text(min_size=1, max_size=30), st.just("run_" + "0" * 26), st.just("JOB"))
 QUERIES = st.dictionaries(
-    st.sampled_from(["workflow", "status", "tag", "cursor", "limit", "after"]), st.text(max_size=20), max_size=3
+    st.sampled_from(["workflow", "status", "tag", "cursor", "limit", "after", "created_after", "redriven"]),
+    st.text(max_size=20),
+    max_size=3,
 )
 
 

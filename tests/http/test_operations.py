@@ -54,6 +54,8 @@ def test_the_document_knows_every_route(document: dict[str, Any]) -> None:
     assert {
         "/healthz", "/v1/jobs", "/v1/jobs/batch", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/steps",
         "/v1/jobs/{job_id}/events", "/v1/jobs/{job_id}/cancel", "/v1/dead-letters", "/metrics", "/trigger/ingest",
+        "/v1/jobs/bulk", "/v1/jobs/{job_id}/export", "/v1/dead-letters/{letter_id}/redrive",
+        "/v1/dead-letters/redrive",
         "/trigger/re-ingest", "/trigger/delete-document", "/trigger/delete-ingest-job", "/trigger/delete-namespace",
         "/trigger/delete-organization", "/trigger/meter-org-documents",
     } <= set(document["paths"])  # fmt: skip

@@ -1,0 +1,74 @@
+"""What becomes of a request whose idempotency key is taken (docs/decisions/0006-idempotency.md).
+
+A key's first job has the id that workflow and key always give. The object of that job decides, in one synchronous
+group, whether it answers for the request or has a successor, whose id follows from the first one and a number. So two
+requests at the same moment are sent to the same object, and a crash in between leaves a pointer that the next request
+follows.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from orchestrator import codec
+from orchestrator.errors import ConflictError, RetryableError
+from orchestrator.ids import derived_job_id
+from orchestrator.lifecycle import TERMINAL, JobStatus
+from orchestrator.limits import STUB_IDLE_MS
+from orchestrator.model import Created, CreateJob, JobOptions, JobRow
+from orchestrator.state import RETENTION, JobState
+
+
+def keyed_job_id(workflow: str, key: str, generation: int = 0) -> str:
+    """Return the id of the job that a workflow's key means, in its first or a later generation."""
+    first = derived_job_id(workflow, key)
+    return first if generation == 0 else derived_job_id("generation", first, str(generation))
+
+
+def judge(state: JobState, job: JobRow, request: CreateJob) -> Created:
+    """Return what became of a request for a job that is recorded already.
+
+    Raises:
+        ConflictError: the key is taken by a request with another payload (code ``idempotency_conflict``).
+        RetryableError: the job is being deleted, and its key is free in a moment (code ``job_being_deleted``).
+    """
+    found = Created(job.job_id, job.status, deduplicated=True)
+    keyed = request.options.idempotency_key is not None and request.parent is None
+    successor = state.journal.successor() if keyed else None
+    if successor is not None:
+        if job.phase == "deleted":
+            # What is left of this object stays until nobody is on the way to its successor any more.
+            state.journal.set_due(RETENTION, state.now_ms() + STUB_IDLE_MS)
+        return msgspec.structs.replace(found, successor=successor)
+    if job.phase == "deleted":
+        raise RetryableError("The job of this id is being deleted", code="job_being_deleted")
+    if not keyed:
+        return found
+    if _released(job, request.options, state.now_ms()):
+        state.journal.set_successor(request.generation + 1)
+        return msgspec.structs.replace(found, successor=request.generation + 1)
+    if request.options.idempotency_on_ended != "new" and not _same(job.payload, request.payload):
+        raise ConflictError(
+            "The idempotency key belongs to a job with another payload",
+            code="idempotency_conflict",
+            details={"job_id": job.job_id},
+        )
+    return found
+
+
+def _released(job: JobRow, options: JobOptions, now_ms: int) -> bool:
+    """Tell whether the key means a new job from now on, by the policy of the request that asks."""
+    if options.idempotency_window_ms and now_ms - job.created_at_ms >= options.idempotency_window_ms:
+        return True
+    if job.status not in TERMINAL or options.idempotency_on_ended == "return":
+        return False
+    return options.idempotency_on_ended == "new" or job.status is not JobStatus.COMPLETED
+
+
+def _same(stored: bytes, payload: object) -> bool:
+    """Compare payloads as JSON: the order of an object's members says nothing."""
+    return _canonical(codec.decode(stored)) == _canonical(codec.decode(codec.encode(payload, what="payload")))
+
+
+def _canonical(value: object) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
