@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.process import LocalStack
+import psutil
+
+from local.process import LocalStack, wait_until
+from tests.local.test_runtime import is_postgres
 from tests.workerd.run import COMPANIONS, MAIN, Ingestion
 from tests.workerd.scene import Scene, changed_configuration
 
@@ -40,6 +43,20 @@ def test_everything_is_killed_with_jobs_running_and_jobs_in_the_queue(scene: Sce
         assert [(ingestion.job(job_id).status, ingestion.job(job_id).crashes) for job_id in companions] == [
             ("completed", 0)
         ] * 3
+
+
+def test_postgres_is_killed(scene: Scene, tmp_path: Path) -> None:
+    """Its statements are cut off in the middle; the launcher starts it again, and the jobs try again."""
+    with LocalStack(tmp_path) as stack:
+        with Ingestion(stack) as ingestion:
+            scene.start(ingestion)
+            scene.reach(ingestion, 0.4)
+        (server,) = (process for process in psutil.Process(stack.pid).children(True) if is_postgres(process))
+        server.kill()
+        wait_until(lambda: any("postgres_restarted" in line for line in list(stack.lines)), timeout_s=30)
+        with Ingestion(stack) as ingestion:
+            scene.finish(ingestion)
+            assert sum(job.crashes for job in ingestion.family(MAIN)) == 0
 
 
 def kill(stack: LocalStack) -> None:
