@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import psutil
 
 from local.process import LocalStack, wait_until
-from tests.local.test_runtime import is_postgres
 from tests.workerd.run import COMPANIONS, MAIN, Ingestion
 from tests.workerd.scene import Scene, changed_configuration
 
@@ -51,12 +51,22 @@ def test_postgres_is_killed(scene: Scene, tmp_path: Path) -> None:
         with Ingestion(stack) as ingestion:
             scene.start(ingestion)
             scene.reach(ingestion, 0.4)
-        (server,) = (process for process in psutil.Process(stack.pid).children(True) if is_postgres(process))
-        server.kill()
+        postgres_of(stack).kill()
         wait_until(lambda: any("postgres_restarted" in line for line in list(stack.lines)), timeout_s=30)
         with Ingestion(stack) as ingestion:
             scene.finish(ingestion)
             assert sum(job.crashes for job in ingestion.family(MAIN)) == 0
+
+
+def postgres_of(stack: LocalStack) -> psutil.Process:
+    """Return the server itself, which alone has the data directory on its command line."""
+    found: list[psutil.Process] = []
+    for process in psutil.Process(stack.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a connection's process, which has ended by now
+            if Path(process.exe()).name == "postgres" and "-D" in process.cmdline():
+                found.append(process)
+    (server,) = found
+    return server
 
 
 def kill(stack: LocalStack) -> None:
