@@ -246,9 +246,10 @@ class Slice:
                 await fanout.heal()
             self._fence()
             settled = fanout.fold(row, self._platform.clock.now_ms())
-            if settled.outcome is not None:
-                return settled
+            # Here and now: the children it forgets and what they add up to must not fall into two groups.
             self.commit(settled)
+            if settled.outcome is not None:
+                return None
             if fanout.broken(settled.row):
                 await fanout.stop_children("a sibling failed")
                 return None
