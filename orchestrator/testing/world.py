@@ -6,6 +6,7 @@ durable and its memory, and comes back when its alarm fires.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -46,7 +47,8 @@ class WorldObject:
     def __init__(self, world: World, job_id: str) -> None:
         self.world = world
         self.job_id = job_id
-        self.sql = MemorySql(world.before_write)
+        self.sql = MemorySql(self._before_write)
+        self._dead = False
         self.alarm = self
         self.alarm_ms: int | None = None
         self._durable_alarm_ms: int | None = None
@@ -123,12 +125,31 @@ class WorldObject:
 
     def commit(self) -> None:
         """Make the writes and the alarm durable together."""
-        self.sql.commit()
-        self._durable_alarm_ms = self.alarm_ms
+        if not self._dead:
+            self.sql.commit()
+            self._durable_alarm_ms = self.alarm_ms
+
+    async def _commit_every_turn(self) -> None:
+        """Only what is written between two turns of the event loop commits together (platform.md §1.3)."""
+        while True:
+            self.commit()
+            await asyncio.sleep(0)
+
+    def _before_write(self) -> None:
+        if self._dead:
+            raise Crash
+        try:
+            self.world.before_write()
+        except Crash:
+            # Gone at this very moment: what unwinds through the rest of the code stores nothing more.
+            self._dead = True
+            self.sql.discard()
+            raise
 
     def crash(self) -> None:
         """Lose memory and whatever was not durable."""
         self.sql.discard()
+        self._dead = False
         self.alarm_ms = self._durable_alarm_ms
         self.engine = self._boot()
 
@@ -136,6 +157,7 @@ class WorldObject:
         """Run the alarm. The runtime keeps it until the handler ends, unless the handler sets another."""
         fired_ms = self.alarm_ms
         self.alarm_ms = None
+        turns = asyncio.ensure_future(self._commit_every_turn())
         try:
             await self.engine.tick()
             self.commit()
@@ -144,6 +166,8 @@ class WorldObject:
             if self.alarm_ms is None or self.alarm_ms == fired_ms:
                 self.alarm_ms = self._durable_alarm_ms = self.clock.now_ms() + 2_000  # the platform's retry
             self.world.crashes += 1
+        finally:
+            turns.cancel()
 
 
 class WorldResources:
