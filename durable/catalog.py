@@ -13,10 +13,10 @@ import msgspec
 from durable.catalog_model import CatalogCounts, JobCount, JobPage, JobQuery, OverdueQuery
 from durable.cursors import cursor_of, start_of
 from durable.dead_letters import DeadLetters
-from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import TERMINAL, JobStatus
 from orchestrator.model import DeletedJob, JobSummary
 from orchestrator.ports import Sql, SqlRow, SqlValue
+from orchestrator.schema import migrate
 
 SCHEMA_VERSION = 2
 #: A job that was looked after is left alone this long, doubling to the maximum while nothing about it changes.
@@ -26,7 +26,6 @@ SWEEP_MAX_MS = 600_000
 TOMBSTONE_MS = 86_400_000
 
 _SCHEMA: tuple[LiteralString, ...] = (
-    "create table if not exists schema_version (version integer primary key)",
     """create table if not exists job (
         id text primary key, workflow text, status text, tags text, parent_id text, created_at_ms integer,
         updated_at_ms integer, finished_at_ms integer, due_at_ms integer, revision integer, error text,
@@ -84,18 +83,7 @@ class Catalog:
         """
         if self._ready:
             return
-        for statement in _SCHEMA:
-            self._sql.execute(statement)
-        found = self._sql.execute("select max(version) from schema_version")[0][0]
-        if found is None:
-            self._sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
-        elif found in _UPGRADES:
-            self._sql.execute(_UPGRADES[int(found)])
-            self._sql.execute("update schema_version set version = ?", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise OrchestratorError(
-                f"The catalog has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
-            )
+        migrate(self._sql, _SCHEMA, SCHEMA_VERSION, what="catalog", upgrades=_UPGRADES)
         self._ready = True
 
     def publish(self, summary: JobSummary) -> None:

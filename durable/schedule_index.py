@@ -12,9 +12,10 @@ from typing import LiteralString
 
 import msgspec
 
-from orchestrator.errors import InvalidRequestError, OrchestratorError
+from orchestrator.errors import InvalidRequestError
 from orchestrator.ports import Sql, SqlRow, SqlValue
 from orchestrator.schedule_model import ScheduleSummary
+from orchestrator.schema import migrate
 
 SCHEMA_VERSION = 1
 #: A schedule is late when it did not act this long after it meant to.
@@ -26,7 +27,6 @@ POKE_MAX_MS = 600_000
 POKE_LIMIT = 200
 
 _SCHEMA: tuple[LiteralString, ...] = (
-    "create table if not exists schema_version (version integer primary key)",
     """create table if not exists schedule (
         id text primary key, workflow text, origin text, fingerprint text, revision integer, body blob,
         poke_at_ms integer, pokes integer) without rowid""",
@@ -88,13 +88,7 @@ class ScheduleList:
         """
         if self._ready:
             return
-        for statement in _SCHEMA:
-            self._sql.execute(statement)
-        found = self._sql.execute("select max(version) from schema_version")[0][0]
-        if found is None:
-            self._sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise OrchestratorError(f"The list has schema {found}; this release reads {SCHEMA_VERSION}", code="schema")
+        migrate(self._sql, _SCHEMA, SCHEMA_VERSION, what="list")
         self._ready = True
 
     def publish(self, summary: ScheduleSummary) -> None:

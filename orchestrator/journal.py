@@ -11,14 +11,13 @@ from typing import LiteralString
 import msgspec
 
 from orchestrator.columns import blob, integer, text
-from orchestrator.errors import OrchestratorError
 from orchestrator.mail import History, Inbox, OutboxTable
 from orchestrator.model import JobRow, StepRow
 from orchestrator.ports import Sql, SqlRow
+from orchestrator.schema import migrate
 
 SCHEMA_VERSION = 1
 _SCHEMA: tuple[LiteralString, ...] = (
-    "create table if not exists schema_version (version integer primary key)",
     """create table if not exists job (
         id integer primary key check (id = 1), job_id text, workflow text, version integer, status text, phase text,
         epoch integer, payload blob, options blob, parent blob, created_at_ms integer, started_at_ms integer,
@@ -79,15 +78,7 @@ class Journal:
         """Create the tables. Called first in every entry, never in a constructor (platform.md §10 rule 14)."""
         if self._ready:
             return
-        for statement in _SCHEMA:
-            self.sql.execute(statement)
-        found = self.sql.execute("select max(version) from schema_version")[0][0]
-        if found is None:
-            self.sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise OrchestratorError(
-                f"The journal has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
-            )
+        migrate(self.sql, _SCHEMA, SCHEMA_VERSION, what="journal")
         self._ready = True
 
     def forget(self) -> None:

@@ -8,14 +8,13 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.columns import blob, integer, text
-from orchestrator.errors import OrchestratorError
 from orchestrator.lane import LanePolicy
 from orchestrator.lane_schedule import LaneState, Permit
 from orchestrator.ports import Sql, SqlRow
+from orchestrator.schema import migrate
 
 SCHEMA_VERSION = 1
 _SCHEMA: tuple[LiteralString, ...] = (
-    "create table if not exists schema_version (version integer primary key)",
     "create table if not exists lane (id integer primary key check (id = 1), policy blob, paused integer)",
     """create table if not exists permit (
         id text primary key, job_id text, keys blob, priority integer, since_ms integer, seq integer,
@@ -44,13 +43,7 @@ class LaneStore:
         """
         if self._ready:
             return
-        for statement in _SCHEMA:
-            self._sql.execute(statement)
-        found = self._sql.execute("select max(version) from schema_version")[0][0]
-        if found is None:
-            self._sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise OrchestratorError(f"The lane has schema {found}; this release reads {SCHEMA_VERSION}", code="schema")
+        migrate(self._sql, _SCHEMA, SCHEMA_VERSION, what="lane")
         self._ready = True
 
     def load(self) -> LaneState | None:

@@ -12,14 +12,13 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.columns import blob, integer, text
-from orchestrator.errors import OrchestratorError
 from orchestrator.limits import MAX_SCHEDULE_BACKLOG, SCHEDULE_HISTORY, SCHEDULE_STARTS_PER_TICK
 from orchestrator.ports import Sql, SqlRow
 from orchestrator.schedule_model import Outcome, Reason, ScheduleEvent, ScheduleRow, WaitingStart
+from orchestrator.schema import migrate
 
 SCHEMA_VERSION = 1
 _SCHEMA: tuple[LiteralString, ...] = (
-    "create table if not exists schema_version (version integer primary key)",
     "create table if not exists schedule (id integer primary key check (id = 1), body blob)",
     """create table if not exists waiting (
         job_id text primary key, planned_ms integer, reason text, backlog integer) without rowid""",
@@ -49,15 +48,7 @@ class ScheduleJournal:
         """Create the tables. Called first in every entry, never in a constructor (platform.md §10 rule 14)."""
         if self._ready:
             return
-        for statement in _SCHEMA:
-            self._sql.execute(statement)
-        found = self._sql.execute("select max(version) from schema_version")[0][0]
-        if found is None:
-            self._sql.execute("insert into schema_version (version) values (?)", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
-            raise OrchestratorError(
-                f"The schedule has schema {found}; this release reads {SCHEMA_VERSION}", code="schema"
-            )
+        migrate(self._sql, _SCHEMA, SCHEMA_VERSION, what="schedule")
         self._ready = True
 
     # -- the schedule ------------------------------------------------------------------------------------------------
