@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from orchestrator import codec
 from orchestrator.admission import Admission, Ticket
 from orchestrator.attempt import error_record
@@ -27,11 +29,12 @@ from orchestrator.slice import Slice
 from orchestrator.state import JobState
 from orchestrator.views import summary
 from orchestrator.wakeup import Wakeup
-from orchestrator.workflow import Registry, Workflow
+from orchestrator.workflow import Registry
 
 #: Keys of the due table that belong to the job and not to an operation.
 TTL = "job/ttl"
 DEADLINE = "job/deadline"
+HookPhase = Literal["on_failure", "on_cancel"]
 
 
 class Ticker:
@@ -263,13 +266,17 @@ class Ticker:
         self._state.end(job, JobStatus.FAILED)
         return False
 
-    def _begin_hook(self, job: JobRow, execution: Execution, phase: str) -> bool:
-        job.phase = "on_failure" if phase == "on_failure" else "on_cancel"
-        self._journal.update_job(job)
-        self._journal.clear_due()
+    def _begin_hook(self, job: JobRow, execution: Execution, phase: HookPhase) -> bool:
+        self._enter_hook(job, phase)
         execution.begin_hook()
         self._state.fanouts.clear()
         return True
+
+    def _enter_hook(self, job: JobRow, phase: HookPhase) -> None:
+        """Record that the workflow is over and its hook begins; what the workflow waited for is due no more."""
+        job.phase = phase
+        self._journal.update_job(job)
+        self._journal.clear_due()
 
     def _note_hook(self, outcome: Success | Failure) -> None:
         """A hook's own failure is noted and changes nothing (domain.md §0.5)."""
@@ -294,10 +301,8 @@ class Ticker:
             self._state.end(job, JobStatus.CANCELLED)
             return False
         job.error = job.error or codec.encode(record)
-        if job.phase == "main" and _has_failure_hook(self._registry.get(job.workflow)):
-            job.phase = "on_failure"
-            self._journal.update_job(job)
-            self._journal.clear_due()
+        if job.phase == "main" and self._registry.get(job.workflow).options.on_failure is not None:
+            self._enter_hook(job, "on_failure")
             return True
         self._state.end(job, JobStatus.FAILED)
         return False
@@ -305,7 +310,3 @@ class Ticker:
     async def _cancel_children(self) -> None:
         for child_id in self._journal.children_under_way():
             await self._platform.network.cancel(child_id, "the parent ended")
-
-
-def _has_failure_hook(workflow: Workflow) -> bool:
-    return workflow.options.on_failure is not None
