@@ -37,7 +37,7 @@ class ObjectNetwork:
         """See :class:`orchestrator.ports.Network`."""
         envelope.unwrap(await self._job(parent_id, "child_finished", msgspec.json.encode(notice).decode()), type(None))
 
-    async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
+    async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
         text = await self._job(job_id, "outcome", key)
         try:

@@ -117,7 +117,7 @@ class Fanout:
         """Ask after children whose notice may have been lost."""
         for child in self._journal.children(self._key):
             if child.outcome is None:
-                outcome = await self._network.inspect(self._key, self._job_id, child.key, child.job_id)
+                outcome = await self._network.inspect(child.job_id, child.key)
                 if outcome is not None:
                     self._journal.settle_child(self._key, child.key, codec.encode(outcome))
 

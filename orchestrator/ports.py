@@ -205,7 +205,7 @@ class Network(Protocol):
         """Tell a parent how one of its children ended."""
         ...
 
-    async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
+    async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
         """Return how a child ended, or None while it has not."""
         ...
 

@@ -218,7 +218,7 @@ class WorldNetwork:
         if not self._world.lose_notices:
             self._world.call(parent_id, lambda engine: engine.child_finished(notice))
 
-    async def inspect(self, operation: str, parent_id: str, key: str, job_id: str) -> ChildOutcome | None:
+    async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
         try:
