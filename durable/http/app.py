@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from durable.http import (
@@ -54,12 +55,13 @@ def create_app() -> Gate:
         redirect_slashes=False,
         strict_content_type=False,
         responses=_PROBLEMS,
+        generate_unique_id_function=operation_id,
     )
     app.add_exception_handler(OrchestratorError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_crash)
-    app.add_api_route("/healthz", healthz, methods=["GET"], tags=["operations"])
+    app.add_api_route("/healthz", get_health, methods=["GET"], tags=["operations"])
     for router in (
         batch.router,
         bulk.router,
@@ -76,14 +78,20 @@ def create_app() -> Gate:
     ):
         app.include_router(router)
 
-    async def openapi() -> dict[str, Any]:
+    async def get_openapi() -> dict[str, Any]:
+        """This document."""
         return document(app)
 
-    app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/openapi.json", get_openapi, methods=["GET"], tags=["operations"])
     return Gate(app)
 
 
-async def healthz() -> dict[str, str]:
+def operation_id(route: APIRoute) -> str:
+    """Return the name that generated clients give a call: its handler's."""
+    return route.name
+
+
+async def get_health() -> dict[str, str]:
     """Tell that the Worker runs. Needs no key."""
     return {"status": "ok"}
 

@@ -54,7 +54,7 @@ async def list_dead_letters(
 
 
 @router.post("/redrive", responses={200: {"model": answers.BulkOut}})
-async def redrive_many(request: Request, body: models.RedriveIn) -> Response:
+async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Response:
     """Try many dead letters again: those named, or those that a filter finds and nobody has tried again yet."""
     host = host_of(request)
     if body.filter is None:
@@ -82,7 +82,7 @@ async def redrive_many(request: Request, body: models.RedriveIn) -> Response:
         404: {"model": Problem, "description": "There is no such dead letter, or its job is gone"},
     },
 )
-async def redrive(request: Request, letter_id: LetterId, body: models.RetryIn | None = None) -> Response:
+async def redrive_dead_letter(request: Request, letter_id: LetterId, body: models.RetryIn | None = None) -> Response:
     """Try again what gave up: a failed job runs again, a message is sent again."""
     host = host_of(request)
     letter = await host.backend.get_dead_letter(letter_id)

@@ -65,7 +65,7 @@ class EventStream(Response):
         **NO_JOB,
     },
 )
-async def get_events(
+async def get_job_events(
     request: Request,
     job_id: JobId,
     after: Annotated[int, Query(ge=0, le=_MAX_EVENT, description="Only events with a greater id")] = 0,

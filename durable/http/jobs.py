@@ -68,7 +68,7 @@ async def delete_job(request: Request, job_id: JobId) -> Response:
 
 
 @router.get("/{job_id}/steps", responses={200: {"model": answers.StepsOut}, **NO_JOB})
-async def get_steps(request: Request, job_id: JobId) -> Response:
+async def get_job_steps(request: Request, job_id: JobId) -> Response:
     """The steps of a job's journal."""
     steps = await host_of(request).backend.steps(checked(job_id))
     return answer(answers.StepsOut(steps=[step_out(step) for step in steps]))

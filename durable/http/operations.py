@@ -20,7 +20,7 @@ router = APIRouter(tags=["operations"])
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Counts of jobs in Prometheus' text format."""
     host = host_of(request)
     text = metrics_text(await host.backend.counts(), host.clock.now_ms())

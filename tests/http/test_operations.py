@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -63,7 +64,12 @@ def test_the_document_knows_every_route(document: dict[str, Any]) -> None:
 
 def test_every_operation_declares_its_problems(document: dict[str, Any]) -> None:
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert {"create_job", "create_jobs", "get_job", "list_jobs", "trigger_re_ingest", "redrive_dead_letter"} <= set(
+        names
+    )
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names)
     for operation in operations:
         assert operation["summary"]
         responses = operation["responses"]
