@@ -94,6 +94,8 @@ class ObjectResources:
         self._services = Services(
             settings=settings(env),
             blobs=self._blobs,
+            images=R2Blobs(env.bucket("IMAGES")),
+            assets=R2Blobs(env.bucket("ASSETS")),
             http=FetchHttp(),
             database=self._databases.get,
             ai=None if ai is None else BoundWorkersAi(ai),
@@ -138,6 +140,7 @@ def settings(env: bridge.Env) -> Settings:
         redis=RedisSettings.from_env(texts),
         partition_api_url=texts.get("PARTITION_API_URL"),
         partition_api_key=texts.get("PARTITION_API_KEY"),
+        assets_url=texts.get("ASSETS_S3_URL"),
     )
 
 

@@ -1,7 +1,8 @@
 // A loopback server for tests and the demo: does to the running Worker what no HTTP caller of a deployment can.
 //
 //   POST /evict {"class", "name"}             forget the object's memory; its storage stays
-//   PUT|GET|DELETE /r2/KEY                    write, read or remove an object of the first bucket, streamed
+//   PUT|GET|DELETE /r2/KEY?bucket=BINDING     write, read or remove an object, streamed; of the first bucket by default
+//   GET /r2?bucket=BINDING                    every key: {"keys"}
 //   POST /queue/NAME {"messages": [{body}]}   hand messages to the consumer at once, for instance duplicates
 //   POST /scheduled {"cron", "scheduledTime"} run the scheduled handler; both fields may be left out
 //   GET /heap                                 the interpreter's peak memory: {"heap_bytes"}
@@ -59,10 +60,12 @@ async function heap(mf, { bootToken }) {
 
 /** Passes the request on to the bucket: inside workerd the body streams, whatever its size. */
 async function blob(mf, { bootToken }, request, key, response) {
+  const { search } = new URL(request.url, "http://control.local");
   const hasBody = request.method === "PUT";
   const headers = { "x-local-boot": bootToken };
   if (hasBody) headers["content-length"] = request.headers["content-length"] ?? "0";
-  const answer = await mf.dispatchFetch(`http://stack.local/r2/${encodeURIComponent(key)}`, {
+  const path = key === undefined ? "r2" : `r2/${encodeURIComponent(key)}`;
+  const answer = await mf.dispatchFetch(`http://stack.local/${path}${search}`, {
     method: request.method,
     headers,
     ...(hasBody && { body: Readable.toWeb(request), duplex: "half" }),
@@ -77,6 +80,7 @@ const ROUTES = [
   [/^POST \/scheduled$/, scheduled],
   [/^GET \/heap$/, heap],
   [/^POST \/queue\/([^/]+)$/, queue],
+  [/^GET \/r2$/, blob],
   [/^(?:PUT|GET|DELETE) \/r2\/(.+)$/, blob],
 ];
 

@@ -87,8 +87,11 @@ export function entrypoint(className, methods) {
   const { fetch } = Stub.prototype;
   Stub.prototype.fetch = async function (request) {
     const isLocal = request.headers.get("x-local-boot") === this.env.BOOT_TOKEN;
-    const { pathname } = new URL(request.url);
-    if (isLocal && pathname.startsWith("/r2/")) return blob(this.env, request, decodeURIComponent(pathname.slice(4)));
+    const { pathname, searchParams } = new URL(request.url);
+    if (isLocal && /^\/r2(\/|$)/.test(pathname)) {
+      const bucket = this.env[searchParams.get("bucket") ?? settings.bucket];
+      return pathname === "/r2" ? keys(bucket) : blob(bucket, request, decodeURIComponent(pathname.slice(4)));
+    }
     try {
       const { heapBytes } = await python(this.ctx);
       if (isLocal) return Response.json({ heap_bytes: heapBytes() });
@@ -100,9 +103,19 @@ export function entrypoint(className, methods) {
   return Stub;
 }
 
-/** The launcher's own access to the bucket: a test or the demo puts its documents there. */
-async function blob(env, request, key) {
-  const bucket = env[settings.bucket];
+async function keys(bucket) {
+  const found = [];
+  let cursor;
+  do {
+    const page = await bucket.list({ cursor });
+    found.push(...page.objects.map((object) => object.key));
+    cursor = page.truncated ? page.cursor : undefined;
+  } while (cursor !== undefined);
+  return Response.json({ keys: found });
+}
+
+/** The launcher's own access to the buckets: a test or the demo puts its documents there. */
+async function blob(bucket, request, key) {
   if (request.method === "PUT") {
     const { size, etag } = await bucket.put(key, request.body ?? "");
     return Response.json({ key, size, etag });

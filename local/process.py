@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -27,6 +28,8 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 #: Output lines kept for a failure's message.
 KEPT_LINES = 2_000
+#: The binding of the bucket that documents lie in.
+MAIN_BUCKET = "BLOBS"
 
 
 class StackError(Exception):
@@ -40,6 +43,10 @@ class _Line(msgspec.Struct, frozen=True):
 
 class _Heap(msgspec.Struct, frozen=True):
     heap_bytes: int
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    keys: list[str]
 
 
 class LocalStack:
@@ -205,18 +212,29 @@ class LocalStack:
         """Make the platform forget an idle object's memory; its storage stays."""
         self._control("POST", "/evict", json={"class": class_name, "name": name}, timeout=60.0)
 
-    def put_blob(self, key: str, content: bytes | Iterable[bytes], *, size_bytes: int | None = None) -> None:
-        """Store an object in the Worker's bucket; a stream needs its size."""
+    def put_blob(
+        self,
+        key: str,
+        content: bytes | Iterable[bytes],
+        *,
+        size_bytes: int | None = None,
+        bucket: str = MAIN_BUCKET,
+    ) -> None:
+        """Store an object in one of the Worker's buckets, named by its binding; a stream needs its size."""
         headers = {} if size_bytes is None else {"content-length": str(size_bytes)}
-        self._control("PUT", f"/r2/{key}", content=content, headers=headers, timeout=300.0)
+        self._control("PUT", f"/r2/{quote(key)}?bucket={bucket}", content=content, headers=headers, timeout=300.0)
 
-    def get_blob(self, key: str) -> bytes:
-        """Read an object of the Worker's bucket.
+    def get_blob(self, key: str, *, bucket: str = MAIN_BUCKET) -> bytes:
+        """Read an object of one of the Worker's buckets.
 
         Raises:
             StackError: there is none.
         """
-        return self._control("GET", f"/r2/{key}", timeout=300.0).content
+        return self._control("GET", f"/r2/{quote(key)}?bucket={bucket}", timeout=300.0).content
+
+    def list_blobs(self, *, bucket: str = MAIN_BUCKET) -> list[str]:
+        """Return every key of one of the Worker's buckets, in order."""
+        return msgspec.json.decode(self._control("GET", f"/r2?bucket={bucket}", timeout=60.0).content, type=_Keys).keys
 
     def deliver(self, queue: str, *bodies: object) -> None:
         """Hand messages to a queue's consumer in one batch, for instance duplicates."""

@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: The external parser service; None means the built-in parser.
     partition_api_url: str | None = None
     partition_api_key: str | None = None
+    #: Public address of the assets' bucket, which the URLs of its objects begin with.
+    assets_url: str | None = None
 
     def __repr__(self) -> str:
         return "Settings(…)"
@@ -33,7 +35,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """The adapters of one slice."""
 
     settings: Settings
+    #: Documents, and their ``chunks.json``.
     blobs: Blobs
+    #: Images taken out of documents.
+    images: Blobs
+    #: Logos and preview images of hosted pages.
+    assets: Blobs
     http: Http
     #: The slice's connection; the same object as ``current_step().database()``.
     database: Callable[[], Database]

@@ -68,9 +68,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-def test_the_feature_matrix_names_tests_that_exist() -> None:
-    proofs = PROOF.findall((ROOT / "docs" / "feature-matrix.md").read_text())
-    assert len(proofs) > 40
+def test_parity_lists_every_weakness_once() -> None:
+    listed = re.findall(r"^\| (W-\d\d) \|", (ROOT / "docs" / "parity.md").read_text(), re.MULTILINE)
+    assert listed == [f"W-{number:02}" for number in range(1, 36)]
+
+
+@pytest.mark.parametrize(("name_of_page", "at_least"), [("feature-matrix", 40), ("parity", 0)])
+def test_pages_name_tests_that_exist(name_of_page: str, at_least: int) -> None:
+    proofs = PROOF.findall((ROOT / "docs" / f"{name_of_page}.md").read_text())
+    assert len(proofs) >= at_least
     for path, name in proofs:
         assert (ROOT / path).exists(), path
         assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"

@@ -141,6 +141,8 @@ class Stage:
                 services = Services(
                     settings=self._settings(scenario),
                     blobs=await _blobs(scenario),
+                    images=MemoryBlobs(),
+                    assets=MemoryBlobs(),
                     http=self.reroute(http),
                     database=lambda: database,
                 )

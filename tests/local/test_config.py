@@ -64,7 +64,8 @@ def test_bindings_reach_miniflare(wrangler: config.WranglerConfig) -> None:
     env = translated["env"]
     assert isinstance(env, dict)
     assert env["JOBS"] == {"type": "durable-object", "worker": wrangler.name, "exportName": "JobObject"}
-    assert env["BLOBS"] == {"type": "r2", "name": "agentset-blobs"}
+    for binding in ("BLOBS", "IMAGES", "ASSETS"):
+        assert env[binding] == {"type": "r2", "name": f"agentset-{binding.lower()}"}
     assert env["DB"]["dev"] == {"connectionString": url}
     assert env["API_KEY"] == {"type": "text", "value": "k"}
 

@@ -91,6 +91,14 @@ def test_objects_stream_into_the_bucket(probe_stack: LocalStack, probe: httpx.Cl
     assert probe.get("/blob", params={"key": "small.txt"}).text == "hello"
 
 
+def test_buckets_are_told_apart(probe_stack: LocalStack) -> None:
+    probe_stack.put_blob("a ?name#.png", b"an image", bucket="IMAGES")
+    assert probe_stack.get_blob("a ?name#.png", bucket="IMAGES") == b"an image"
+    assert probe_stack.list_blobs(bucket="IMAGES") == ["a ?name#.png"]
+    with pytest.raises(StackError, match="404"):
+        probe_stack.get_blob("a ?name#.png")
+
+
 def test_an_absent_object_is_an_error(probe_stack: LocalStack) -> None:
     with pytest.raises(StackError, match="404"):
         probe_stack.get_blob("nothing")
