@@ -45,12 +45,12 @@ class ObjectNetwork:
         except UnknownJobError:
             return None
 
-    async def cancel(self, job_id: str, reason: str) -> None:
+    async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """See :class:`orchestrator.ports.Network`."""
         try:
-            envelope.unwrap(await self._job(job_id, "cancel", reason), JobStatus)
+            return envelope.unwrap(await self._job(job_id, "cancel", reason), JobStatus)
         except (ConflictError, UnknownJobError):
-            return  # it has ended, or never began
+            return None  # it has ended, or never began
 
     async def enqueue(self, queue: str, job_id: str) -> None:
         """See :class:`orchestrator.ports.Network`."""

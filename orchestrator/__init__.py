@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from orchestrator.child_operations import ChildHandle
 from orchestrator.context import JobContext
 from orchestrator.errors import NonRetryableError, OrchestratorError, RetryableError, StepFailedError
 from orchestrator.lane import KeyLimit, LanePolicy, Rate
-from orchestrator.model import ChildOutcome, Progress
+from orchestrator.model import ChildOutcome, JobOptions, Progress
 from orchestrator.operations import Batch, BatchSize, ChildrenResult, ChildRequest, EachResult
 from orchestrator.ports import Connection
 from orchestrator.retry import NO_RETRY, RetryPolicy
@@ -18,12 +19,14 @@ __all__ = [
     "NO_RETRY",
     "Batch",
     "BatchSize",
+    "ChildHandle",
     "ChildOutcome",
     "ChildRequest",
     "ChildrenResult",
     "Connection",
     "EachResult",
     "JobContext",
+    "JobOptions",
     "KeyLimit",
     "LanePolicy",
     "ListSource",

@@ -59,7 +59,7 @@ async def fetch(op: AnyOp, attempt: Attempt) -> Settled:
     """Fetch the recorded result of an operation that a replay has reached and that lies in object storage."""
     reference = attempt.row.value or b""
     data = await large.load(attempt.blobs(), reference)
-    return Settled(attempt.row, Success(restored(op, data)), advanced=False)
+    return Settled(attempt.row, Success(restored(op, attempt.row.key, data)), advanced=False)
 
 
 async def _run_step(

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from datetime import UTC, datetime
 from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
-from orchestrator.annotations import return_type
+from orchestrator.child_operations import OnParentEnd, StartOp
 from orchestrator.ids import checked_name
 from orchestrator.lane import Rate, Reserve, bucket_name
 from orchestrator.limits import STEP_TIMEOUT_MS
-from orchestrator.model import ChildOutcome, Progress
+from orchestrator.model import ChildOutcome, JobOptions, Progress
 from orchestrator.operations import (
     Batch,
     BatchSize,
@@ -32,6 +32,7 @@ from orchestrator.operations import (
 from orchestrator.ports import Connection
 from orchestrator.retry import RetryPolicy
 from orchestrator.sources import Source, as_source
+from orchestrator.step_options import StepOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -268,6 +269,35 @@ class JobContext:
         outcome = await self.map_children(name, workflow, [request], reduce=_last, state=cast("object", None), key=key)
         return outcome.state
 
+    def start_child(
+        self,
+        name: str,
+        workflow: str,
+        payload: object,
+        *,
+        key: str | None = None,
+        options: JobOptions | None = None,
+        on_parent_end: OnParentEnd = "cancel_unless_completed",
+    ) -> StartOp:
+        """Start a child job, exactly once, and go on without waiting for it; returns its handle.
+
+        Args:
+            name: identifies the operation.
+            workflow: the child's workflow.
+            payload: its payload.
+            key: explicit key in parallel code.
+            options: of the child's job. An idempotency key may lead to a job that is there already. Priority and
+                lane keys are the parent's unless given.
+            on_parent_end: ``cancel_unless_completed``: a parent that is cancelled or fails takes the child with it;
+                ``cancel``: so does one that completes; ``keep``: nothing that happens to the parent concerns the child.
+
+        Raises:
+            StepFailedError: the workflow is unknown, or the payload does not fit it; with its code.
+        """
+        return StartOp(
+            checked_name(name), workflow, payload, key=key, options=options or JobOptions(), on_parent_end=on_parent_end
+        )
+
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
         """Say how far the job is; stored with the next checkpoint."""
         self._recorder.set_progress(Progress(done, total, unit))
@@ -313,39 +343,6 @@ class JobContext:
 
     def _draw(self, kind: str, key: str | None) -> bytes:
         return hashlib.sha256(f"{self.id}\x1f{self._recorder.identify(kind, key)}".encode()).digest()
-
-
-class StepOptions:
-    """Makes steps and transactions with an explicit key, retry policy or timeout."""
-
-    def __init__(self, *, key: str | None, retry: RetryPolicy, timeout_ms: int) -> None:
-        self._key = key
-        self._retry = retry
-        self._timeout_ms = timeout_ms
-
-    def step(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> StepOp[T]:
-        """See :meth:`JobContext.step`."""
-        return StepOp(
-            checked_name(name),
-            lambda: fn(*args, **kwargs),
-            key=self._key,
-            retry=self._retry,
-            timeout_ms=self._timeout_ms,
-            into=return_type(fn),
-        )
-
-    def transaction(
-        self, name: str, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> TransactionOp[T]:
-        """See :meth:`JobContext.transaction`."""
-        return TransactionOp(
-            checked_name(name),
-            lambda connection: fn(connection, *args, **kwargs),
-            key=self._key,
-            retry=self._retry,
-            timeout_ms=self._timeout_ms,
-            into=return_type(fn),
-        )
 
 
 def _last(_state: object, outcome: ChildOutcome) -> object:

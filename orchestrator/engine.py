@@ -10,7 +10,6 @@ from orchestrator.admission import Admission, Ticket, waits_for_lane
 from orchestrator.errors import (
     ConflictError,
     ErrorRecord,
-    InvalidRequestError,
     TokenExpiredError,
     UnknownJobError,
     UnknownTokenError,
@@ -22,6 +21,7 @@ from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, REQUEUE_MS, SLICE_UNITS
 from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, RetryJob
 from orchestrator.ports import Platform
+from orchestrator.restart import forget_steps
 from orchestrator.reuse import judge
 from orchestrator.slice import StaleSliceError
 from orchestrator.state import JobState
@@ -219,7 +219,7 @@ class JobEngine:
         job = self._state.known()
         if job.status not in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
             raise ConflictError(f"The job is {job.status}; only a job that ended without success is retried")
-        self._forget_steps(request)
+        forget_steps(self.journal, request)
         self._state.reopen(job)
         self._record(job, "job.retried")
         return job.status
@@ -327,21 +327,6 @@ class JobEngine:
             self._wakeup.after_tick(failed=failed, idle=idle)
         except Exception as error:
             self._platform.log("error", "rearm.failed", {"job_id": self._state.job_id, "error": repr(error)})
-
-    def _forget_steps(self, request: RetryJob) -> None:
-        for scope in ("on_failure/", "on_cancel/"):
-            self.journal.forget_steps_of(scope)
-        if request.scratch:
-            self.journal.forget_steps_from(0)
-        elif request.from_step is not None:
-            step = self.journal.step(request.from_step)
-            if step is None:
-                raise InvalidRequestError(f"The job has no step {request.from_step[:80]!r}", code="unknown_step")
-            self.journal.forget_steps_from(step.seq)
-        else:
-            for row in self.journal.steps():
-                if row.status is StepStatus.FAILED:
-                    self.journal.forget_step(row.key)
 
     def _record(self, job: JobRow, event: str) -> None:
         """Commit a change that a caller asked for: the row, the history and the catalog."""

@@ -168,7 +168,7 @@ class Execution:
             if large.is_reference(recorded.value):
                 self.open[key] = recorded  # the slice fetches it: resolving never waits
                 return None
-            return Success(restored(op, recorded.value))
+            return Success(restored(op, key, recorded.value))
         if recorded.status is StepStatus.FAILED:
             return Failure(StepFailedError(_error(recorded)))
         self._at_frontier = True

@@ -38,11 +38,13 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ParentRef(msgspec.Struct, frozen=True):
-    """The fan-out that a job is a child of."""
+    """The operation that a job is a child of."""
 
     job_id: str
     operation: str
     key: str
+    #: The parent has not asked to be told how the child ends.
+    detached: bool = False
 
 
 class CreateJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,8 @@ class Created(msgspec.Struct, frozen=True):
     deduplicated: bool
     #: The generation of the job to ask instead: the key means a later job than this one.
     successor: int | None = None
+    #: Whether this request made it, now or when it came before: not so when the key led to somebody else's job.
+    own: bool = True
 
 
 class RetryJob(msgspec.Struct, frozen=True, kw_only=True):

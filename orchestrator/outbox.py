@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator import codec
+from orchestrator import cascade, codec
 from orchestrator.errors import RequestError
 from orchestrator.journal import Journal
 from orchestrator.lane import Release
@@ -30,7 +30,7 @@ class Outbox:
             self._journal.outbox.remove(row.id)  # the last one tells everything
         for row in [row for row in rows if row.kind != "catalog"] + catalog[-1:]:
             try:
-                await self._send(row, job, summarize)
+                left = await self._send(row, job, summarize)
             except RequestError as error:
                 # The receiver will never take it, so it would be retried for ever.
                 fields = {"job_id": job.job_id, "kind": row.kind, "error": error.error_code}
@@ -42,16 +42,22 @@ class Outbox:
                 fields = {"job_id": job.job_id, "kind": row.kind, "attempts": row.attempts + 1, "error": repr(error)}
                 self._platform.log("warning", "outbox.failed", fields)
             else:
+                if left is not None and self._journal.outbox.holds(row.id):
+                    self._journal.outbox.add(row.kind, left, self._platform.clock.now_ms())
                 self._journal.outbox.remove(row.id)
         return bool(rows)
 
-    async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> None:
+    async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> bytes | None:
+        """Deliver a row; return what is left of it for the next tick."""
         network = self._platform.network
         if row.kind == "parent":
             parent = codec.decode_as(row.body, ParentRef)
             await network.finished(parent.job_id, ChildNotice(parent.operation, job_outcome(job, parent.key)))
         elif row.kind == "lane":
             await network.release_permit(codec.decode_as(row.body, Release))
+        elif row.kind == cascade.KIND:
+            return await cascade.advance(self._journal.sql, network, row)
         else:
             # The summary as it is now: a newer one makes an older one pointless, and the catalog orders by revision.
             await network.publish(summarize())
+        return None

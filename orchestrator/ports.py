@@ -14,6 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
+    from orchestrator.lifecycle import JobStatus
     from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
     from orchestrator.operations import Token
 
@@ -209,8 +210,8 @@ class Network(Protocol):
         """Return how a child ended, or None while it has not."""
         ...
 
-    async def cancel(self, job_id: str, reason: str) -> None:
-        """Ask a job to stop."""
+    async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
+        """Ask a job to stop; return its status now, or None when nothing is there to stop."""
         ...
 
     async def enqueue(self, queue: str, job_id: str) -> None:

@@ -32,8 +32,11 @@ def judge(state: JobState, job: JobRow, request: CreateJob) -> Created:
         ConflictError: the key is taken by a request with another payload (code ``idempotency_conflict``).
         RetryableError: the job is being deleted, and its key is free in a moment (code ``job_being_deleted``).
     """
-    found = Created(job.job_id, job.status, deduplicated=True)
-    keyed = request.options.idempotency_key is not None and request.parent is None
+    own = request.parent is None or job.parent == codec.encode(request.parent)
+    found = Created(job.job_id, job.status, deduplicated=True, own=own)
+    if request.parent is not None and own and job.phase != "deleted":
+        return found  # a parent repeats itself after a crash, whatever the key means by now
+    keyed = request.options.idempotency_key is not None
     successor = state.journal.successor() if keyed else None
     if successor is not None:
         if job.phase == "deleted":

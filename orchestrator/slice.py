@@ -14,9 +14,11 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run
+from orchestrator.child_operations import StartOp
 from orchestrator.driver import AnyOp, Success
-from orchestrator.errors import ErrorRecord, OrchestratorError, RetryableError, StepTimeoutError
+from orchestrator.errors import ErrorRecord, StepTimeoutError
 from orchestrator.execution import Execution
+from orchestrator.family import PLATFORM_RETRY, Family, StaleSliceError
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
@@ -27,15 +29,6 @@ from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
 from orchestrator.step_context import StepContext, enter_step
 from orchestrator.waits import arrived, end_wait
-
-#: Creating children fails only for reasons of the platform's; the parent waits them out.
-_FANOUT_RETRY = RetryPolicy(max_attempts=1_000, max_interval_ms=60_000)
-
-
-class StaleSliceError(OrchestratorError):
-    """Another writer has taken the job over; this slice may commit nothing more."""
-
-    code = "stale_slice"
 
 
 class Running(msgspec.Struct):
@@ -70,7 +63,7 @@ class Slice:
         self._journal = journal
         self._platform = platform
         self._resources = resources
-        self._fanouts = fanouts
+        self._family = Family(execution, journal, platform, self, fanouts)
         self._began_ms = platform.clock.now_ms()
         self._units_left = execution.job.slice_units
         self._tasks: dict[asyncio.Task[Settled | None], Running] = {}
@@ -131,7 +124,7 @@ class Slice:
     def _can_start(self, key: str, row: StepRow, now_ms: int) -> bool:
         op = self._execution.driver.pending[key].op
         if isinstance(op, ChildrenOp):
-            return self._fanout(key, op).can_move(row, now_ms)
+            return self._family.fanout(key, op).can_move(row, now_ms)
         if isinstance(op, WaitOp):
             return arrived(op, self._journal) is not None or (row.due_at_ms is not None and row.due_at_ms <= now_ms)
         return row.due_at_ms is None or row.due_at_ms <= now_ms
@@ -154,7 +147,7 @@ class Slice:
                 self.commit(given_up(row, _poison(row), now_ms))
                 return True
             await self._mark(row)
-        task = start_task(fetch(op, self._context(key)) if fetching else self._work(key, op))
+        task = start_task(fetch(op, self.context(key)) if fetching else self._work(key, op))
         if task.done():
             self._settle(task.result())
             return True
@@ -163,12 +156,14 @@ class Slice:
 
     def _work(self, key: str, op: AnyOp) -> Coroutine[object, object, Settled | None]:
         if isinstance(op, ChildrenOp):
-            return self._pump(key, op)
+            return self._family.pump(key, op)
+        if isinstance(op, StartOp):
+            return self._family.launch(key, op)
         return self._reserve(key, op) if isinstance(op, RateOp) else self._attempt(key)
 
     async def _mark(self, row: StepRow) -> None:
         """After a dead slice, note durably which operation runs, alone, so that a killer is known by name."""
-        self._fence()
+        self.fence()
         row.crashes += 1
         row.status = StepStatus.RUNNING
         self._journal.put_step(row)
@@ -178,10 +173,10 @@ class Slice:
 
     async def _attempt(self, key: str) -> Settled:
         op = self._execution.driver.pending[key].op
-        self._enter(key)
-        return await run(op, self._context(key))
+        self.enter(key)
+        return await run(op, self.context(key))
 
-    def _enter(self, key: str) -> None:
+    def enter(self, key: str) -> None:
         """Make this operation the current step of the running task."""
         now_ms = self._platform.clock.now_ms()
         enter_step(
@@ -209,7 +204,8 @@ class Slice:
         self._reported.add(key)
         self._execution.set_progress(progress)
 
-    def _context(self, key: str) -> Attempt:
+    def context(self, key: str) -> Attempt:
+        """See :class:`orchestrator.family.Committer`."""
         return Attempt(
             row=self._execution.open[key],
             idempotency_key=self._identity(key),
@@ -225,7 +221,7 @@ class Slice:
         try:
             reserved = await self._platform.network.reserve(op.bucket)
         except Exception as error:
-            return failed(_FANOUT_RETRY, self._context(key), error)
+            return failed(PLATFORM_RETRY, self.context(key), error)
         row, now_ms = self._execution.open[key], self._platform.clock.now_ms()
         if not reserved.held:
             # The bucket promises no token yet; asking again is no failed attempt.
@@ -236,41 +232,6 @@ class Slice:
             return Settled(waiting)
         done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
         return Settled(done, Success())
-
-    async def _pump(self, key: str, op: ChildrenOp[object]) -> Settled | None:
-        """Move a fan-out on. Folding commits by itself: no notice may come between it and its commit."""
-        fanout, row = self._fanout(key, op), self._execution.open[key]
-        self._enter(key)
-        try:
-            if row.status is StepStatus.WAITING and (row.due_at_ms or 0) <= self._platform.clock.now_ms():
-                await fanout.heal()
-            self._fence()
-            settled = fanout.fold(row, self._platform.clock.now_ms())
-            # Here and now: the children it forgets and what they add up to must not fall into two groups.
-            self.commit(settled)
-            if settled.outcome is not None:
-                return None
-            if fanout.broken(settled.row):
-                await fanout.stop_children("a sibling failed")
-                return None
-            tally, requests = await fanout.read_more(self._execution.open[key])
-            self._fence()
-            self.commit(fanout.store(self._execution.open[key], tally, requests, self._platform.clock.now_ms()))
-            await fanout.create_children()
-            self._went_well(key)
-        except StaleSliceError:
-            raise
-        except Exception as error:
-            policy = _FANOUT_RETRY if isinstance(error, RetryableError) else self._retry()
-            return failed(policy, self._context(key), error)
-        return None
-
-    def _went_well(self, key: str) -> None:
-        """Give a fan-out that had failed all its attempts back: it has come through once."""
-        row = self._execution.open[key]
-        if row.attempt > 1:
-            self._fence()
-            self.commit(Settled(msgspec.structs.replace(row, attempt=1, error=None, policy=None)))
 
     async def _collect(self) -> None:
         """Wait for the first attempts to end, or to run out of time."""
@@ -291,9 +252,9 @@ class Slice:
         task.cancel()
         task.add_done_callback(_forget)
         op = self._execution.driver.pending[running.key].op
-        policy = op.retry if isinstance(op, AttemptOp) else self._retry()
+        policy = op.retry if isinstance(op, AttemptOp) else self.retry
         error = StepTimeoutError(f"{running.key} took longer than {_timeout_ms(op)} ms")
-        self.commit(failed(policy, self._context(running.key), error))
+        self.commit(failed(policy, self.context(running.key), error))
 
     async def _abandon(self) -> None:
         """Stop what still runs when the workflow has ended or the job is being cancelled."""
@@ -316,7 +277,7 @@ class Slice:
         Raises:
             StaleSliceError: another writer has taken over.
         """
-        self._fence()
+        self.fence()
         row, execution, journal = settled.row, self._execution, self._journal
         before = execution.open[row.key]
         journal.put_step(row)
@@ -340,20 +301,17 @@ class Slice:
             execution.open[row.key] = row
         else:
             del execution.open[row.key]
-            self._fanouts.pop(row.key, None)
+            self._family.forget(row.key)
             execution.driver.deliver(row.key, settled.outcome)
 
-    def _fence(self) -> None:
+    def fence(self) -> None:
+        """See :class:`orchestrator.family.Committer`."""
         if self._journal.epoch() != self._epoch:
             raise StaleSliceError
 
-    def _fanout(self, key: str, op: ChildrenOp[object]) -> Fanout:
-        found = self._fanouts.get(key)
-        if found is None:
-            found = self._fanouts[key] = Fanout(self._job, key, op, self._journal, self._platform.network)
-        return found
-
-    def _retry(self) -> RetryPolicy:
+    @property
+    def retry(self) -> RetryPolicy:
+        """The workflow's retry policy."""
         return self._execution.workflow.options.retry
 
     def _log(self, level: str, message: str, fields: dict[str, object]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from orchestrator import codec
+from orchestrator import cascade, codec
 from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
-from orchestrator.model import JobOptions, JobRow
+from orchestrator.model import JobOptions, JobRow, ParentRef
 from orchestrator.ports import Platform
 from orchestrator.workflow import Registry
 
@@ -127,8 +127,10 @@ class JobState:
         if retention_ms:
             self.journal.set_due(RETENTION, now_ms + retention_ms)
         self.journal.history.add(now_ms, f"job.{status}")
-        if job.parent is not None:
+        if job.parent is not None and not codec.decode_as(job.parent, ParentRef).detached:
             self.journal.outbox.add("parent", job.parent, now_ms)
+        if job.phase == "main":
+            cascade.begin(self.journal.sql, self.journal.outbox, now_ms, completed=status is JobStatus.COMPLETED)
         self.journal.outbox.add("catalog", b"", now_ms)
         self.journal.history.trim()
         self.count_rows(job)
@@ -154,6 +156,7 @@ class JobState:
         self.drop_execution()
         self.turn(job, JobStatus.RUNNING)
         self.journal.set_due(RETENTION, None)
+        cascade.withdraw(self.journal.sql)
         job.epoch += 1
         job.generation += 1
         job.phase = "main"

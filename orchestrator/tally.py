@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from orchestrator import codec
+from orchestrator.child_operations import StartedChild, StartOp
 from orchestrator.model import ChildOutcome
 from orchestrator.operations import ChildrenOp, ChildrenResult, EachOp, EachResult, Operation, StepOp, TransactionOp
 
@@ -71,8 +72,10 @@ def carried(initial: S, stored: object) -> S:
     return cast("S", msgspec.convert(stored, type=kind) if convertible and not isinstance(stored, kind) else stored)
 
 
-def restored(op: Operation[object], value: bytes | None) -> object:
+def restored(op: Operation[object], key: str, value: bytes | None) -> object:
     """Return what awaiting a completed operation gives."""
+    if isinstance(op, StartOp) and value is not None:
+        return codec.decode_as(value, StartedChild).handle(key)
     if isinstance(op, EachOp):
         return each_result(cast("EachOp[object]", op), value)
     if isinstance(op, ChildrenOp):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from orchestrator import codec
+from orchestrator import cascade, codec
 from orchestrator.admission import Admission, Ticket
 from orchestrator.attempt import error_record
 from orchestrator.driver import Failure, Success
@@ -198,13 +198,10 @@ class Ticker:
         self._wakeup.watchdog(job.due_at_ms)
 
     async def _work(self, job: JobRow, resources: Resources) -> None:
-        if job.crashes > MAX_SLICE_CRASHES:
-            message = f"The last {job.crashes} slices died before anything was finished"
-            if not self._give_up(job, ErrorRecord(code="slice_crashed", message=message)):
-                return
-        elif self._overran(job) and job.status is not JobStatus.CANCELLING:
+        why = self._reason_to_give_up(job)
+        if why is not None:
             await self._cancel_children()
-            if not self._give_up(job, ErrorRecord(code="job_timeout", message="The job took longer than allowed")):
+            if not self._give_up(job, why):
                 return
         execution = self._state.execution(job)
         while True:
@@ -219,6 +216,15 @@ class Ticker:
                 break
         if job.status not in TERMINAL:
             self._close(job, work)
+
+    def _reason_to_give_up(self, job: JobRow) -> ErrorRecord | None:
+        """Return why the job is to end whatever its workflow does."""
+        if job.crashes > MAX_SLICE_CRASHES:
+            message = f"The last {job.crashes} slices died before anything was finished"
+            return ErrorRecord(code="slice_crashed", message=message)
+        if self._overran(job) and job.status is not JobStatus.CANCELLING:
+            return ErrorRecord(code="job_timeout", message="The job took longer than allowed")
+        return None
 
     def _close(self, job: JobRow, work: Slice) -> None:
         """Say in one group how the slice ended and when the next one is due."""
@@ -277,6 +283,7 @@ class Ticker:
         job.phase = phase
         self._journal.update_job(job)
         self._journal.clear_due()
+        cascade.begin(self._journal.sql, self._journal.outbox, self._state.now_ms(), completed=False)
 
     def _note_hook(self, outcome: Success | Failure) -> None:
         """A hook's own failure is noted and changes nothing (domain.md §0.5)."""

@@ -13,13 +13,12 @@ from durable.http.models import JobIn
 from orchestrator.errors import InvalidRequestError, OrchestratorError, RetryableError
 from orchestrator.ids import new_job_id
 from orchestrator.lifecycle import JobStatus
+from orchestrator.limits import MAX_GENERATIONS_ASKED
 from orchestrator.model import Created, CreateJob, JobOptions
 from orchestrator.reuse import keyed_job_id
 
 #: Jobs of one request that are recorded at the same time.
 CONCURRENCY = 20
-#: Jobs of one key asked in a row; more than two are a sign of many new jobs at this very moment.
-MAX_GENERATIONS_ASKED = 100
 
 T = TypeVar("T")
 R = TypeVar("R")

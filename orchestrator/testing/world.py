@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.engine import JobEngine
-from orchestrator.errors import RetryableError, UnknownJobError
+from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.ids import new_job_id
 from orchestrator.journal import Journal
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
@@ -226,10 +226,13 @@ class WorldNetwork:
         except UnknownJobError:
             return None
 
-    async def cancel(self, job_id: str, reason: str) -> None:
+    async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """See :class:`orchestrator.ports.Network`."""
         self._sender.commit()
-        self._world.call(job_id, lambda engine: engine.cancel(reason))
+        try:
+            return self._world.call(job_id, lambda engine: engine.cancel(reason))
+        except (ConflictError, UnknownJobError):
+            return None
 
     async def enqueue(self, queue: str, job_id: str) -> None:
         """See :class:`orchestrator.ports.Network`."""

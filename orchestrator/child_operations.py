@@ -1,0 +1,62 @@
+"""Operations on children that a workflow starts and does not wait for at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from orchestrator.model import JobOptions
+from orchestrator.operations import Operation
+
+#: What becomes of a started child when its parent ends (docs/decisions/0010-children-started-without-waiting.md).
+OnParentEnd = Literal["cancel", "cancel_unless_completed", "keep"]
+
+
+class ChildHandle(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a workflow has started."""
+
+    id: str
+    #: The operation that started it.
+    operation: str
+    #: Whether the idempotency key led to a job that was there already.
+    deduplicated: bool = False
+
+
+class StartOp(Operation[ChildHandle]):
+    """Start a child job, exactly once."""
+
+    kind = "start"
+
+    def __init__(
+        self,
+        name: str,
+        workflow: str,
+        payload: object,
+        *,
+        key: str | None,
+        options: JobOptions,
+        on_parent_end: OnParentEnd,
+    ) -> None:
+        super().__init__(name, key)
+        self.workflow = workflow
+        self.payload = payload
+        self.options = options
+        self.on_parent_end: OnParentEnd = on_parent_end
+
+
+class StartedChild(msgspec.Struct, frozen=True, kw_only=True):
+    """What the row of a start holds, from before the child is created on."""
+
+    job_id: str
+    on_parent_end: OnParentEnd
+    #: Which of the jobs of its idempotency key it is.
+    generation: int = 0
+    #: Whether this workflow has created it: others' jobs are never cancelled with it.
+    own: bool = True
+    #: Whether it was cancelled because its parent ended.
+    stopped: bool = False
+
+    def handle(self, operation: str) -> ChildHandle:
+        """Return what workflow code gets for it."""
+        return ChildHandle(id=self.job_id, operation=operation, deduplicated=not self.own)

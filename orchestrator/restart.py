@@ -1,0 +1,36 @@
+"""What a job forgets when it is retried, so that this much of it runs again."""
+
+from __future__ import annotations
+
+from orchestrator import codec
+from orchestrator.child_operations import StartedChild
+from orchestrator.errors import InvalidRequestError
+from orchestrator.journal import Journal
+from orchestrator.lifecycle import StepStatus
+from orchestrator.model import RetryJob, StepRow
+
+
+def forget_steps(journal: Journal, request: RetryJob) -> None:
+    """Forget the steps that are to run again, and the starts of children that went down with the job.
+
+    Raises:
+        InvalidRequestError: there is no such step (code ``unknown_step``).
+    """
+    first: StepRow | None = None
+    if request.from_step is not None:
+        first = journal.step(request.from_step)
+        if first is None:
+            raise InvalidRequestError(f"The job has no step {request.from_step[:80]!r}", code="unknown_step")
+    for scope in ("on_failure/", "on_cancel/"):
+        journal.forget_steps_of(scope)
+    if request.scratch:
+        journal.forget_steps_from(0)
+    elif first is not None:
+        journal.forget_steps_from(first.seq)
+    for row in journal.steps():
+        if _was_stopped(row) or (first is None and row.status is StepStatus.FAILED):
+            journal.forget_step(row.key)
+
+
+def _was_stopped(row: StepRow) -> bool:
+    return row.kind == "start" and row.value is not None and codec.decode_as(row.value, StartedChild).stopped

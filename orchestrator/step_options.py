@@ -1,0 +1,48 @@
+"""Steps and transactions with an explicit key, retry policy or timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from orchestrator.annotations import return_type
+from orchestrator.ids import checked_name
+from orchestrator.operations import StepOp, TransactionOp
+from orchestrator.ports import Connection
+from orchestrator.retry import RetryPolicy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class StepOptions:
+    """Makes steps and transactions with an explicit key, retry policy or timeout."""
+
+    def __init__(self, *, key: str | None, retry: RetryPolicy, timeout_ms: int) -> None:
+        self._key = key
+        self._retry = retry
+        self._timeout_ms = timeout_ms
+
+    def step(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> StepOp[T]:
+        """See :meth:`JobContext.step`."""
+        return StepOp(
+            checked_name(name),
+            lambda: fn(*args, **kwargs),
+            key=self._key,
+            retry=self._retry,
+            timeout_ms=self._timeout_ms,
+            into=return_type(fn),
+        )
+
+    def transaction(
+        self, name: str, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> TransactionOp[T]:
+        """See :meth:`JobContext.transaction`."""
+        return TransactionOp(
+            checked_name(name),
+            lambda connection: fn(connection, *args, **kwargs),
+            key=self._key,
+            retry=self._retry,
+            timeout_ms=self._timeout_ms,
+            into=return_type(fn),
+        )
