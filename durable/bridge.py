@@ -269,15 +269,20 @@ class Bucket:
 
 
 class FetchError(Exception):
-    """``fetch`` gave no answer. ``timed_out`` tells why."""
+    """``fetch`` gave no whole answer. ``timed_out`` tells why, ``status`` how the answer began, if it did."""
 
-    def __init__(self, message: str, *, timed_out: bool) -> None:
+    def __init__(self, message: str, *, timed_out: bool, status: int | None) -> None:
         super().__init__(message)
         self.timed_out = timed_out
+        self.status = status
 
 
 class FetchBodyError(Exception):
-    """The answer's body is larger than allowed."""
+    """The answer's body is larger than allowed. ``status`` is that of the answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 async def fetch(
@@ -292,19 +297,35 @@ async def fetch(
     timed_out = js.DOMException.new("timeout", "TimeoutError")
     timer = _Timer(timeout_ms, lambda: abort.abort(timed_out))
     options["signal"] = abort.signal
+    status: int | None = None
     try:
         response = await js.fetch(url, _object(options))
-        length = response.headers.get("content-length")
-        if isinstance(length, str) and length.isdigit() and int(length) > max_body_bytes and method != "HEAD":
-            raise FetchBodyError
-        data = bytes((await response.arrayBuffer()).to_bytes())
+        status = int(response.status)
+        data = await _read(response, max_body_bytes)
+        if data is None:
+            abort.abort()
+            raise FetchBodyError(status)
     except JsException as error:
-        raise FetchError(str(error)[:300], timed_out="Timeout" in str(getattr(error, "name", ""))) from None
+        timed_out = "Timeout" in str(getattr(error, "name", ""))
+        raise FetchError(str(error)[:300], timed_out=timed_out, status=status) from None
     finally:
         timer.clear()
-    if len(data) > max_body_bytes:
-        raise FetchBodyError
-    return int(response.status), dict(_pairs(response.headers)), data
+    return status, dict(_pairs(response.headers)), data
+
+
+async def _read(response: _JsAny, max_bytes: int) -> bytes | None:
+    """Return an answer's body, or None when it is larger: one that does not say its length is read piece by piece."""
+    length = response.headers.get("content-length")
+    if _absent(response.body):
+        return b""
+    if isinstance(length, str) and length.isdigit() and _absent(response.headers.get("content-encoding")):
+        return None if int(length) > max_bytes else bytes((await response.arrayBuffer()).to_bytes())
+    reader, received = response.body.getReader(), bytearray()
+    while not (piece := await reader.read()).done:
+        received += piece.value.to_bytes()
+        if len(received) > max_bytes:
+            return None
+    return bytes(received)
 
 
 def _pairs(headers: _JsAny) -> list[tuple[str, str]]:

@@ -29,11 +29,13 @@ class FetchHttp:
         where = f"{method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         try:
             status, names, data = await bridge.fetch(method, url, headers or {}, body, timeout_ms, max_body_bytes)
-        except bridge.FetchBodyError:
+        except bridge.FetchBodyError as error:
             message = f"{where}: the answer is larger than {max_body_bytes} bytes"
-            raise HttpError(message, code="http_body_too_large") from None
+            raise HttpError(message, code="http_body_too_large", details={"status": error.status}) from None
         except bridge.FetchError as error:
+            answered = {} if error.status is None else {"status": error.status}
             if error.timed_out:
-                raise HttpError(f"{where}: no answer within {timeout_ms} ms", code="http_timeout") from None
-            raise HttpError(f"{where}: {error}", code="http_unreachable") from None
+                message = f"{where}: no whole answer within {timeout_ms} ms"
+                raise HttpError(message, code="http_timeout", details=answered) from None
+            raise HttpError(f"{where}: {error}", code="http_unreachable", details=answered) from None
         return HttpResponse(status, names, data)

@@ -55,23 +55,28 @@ class HttpxHttp:
     ) -> HttpResponse:
         """See :class:`orchestrator.ports.Http`."""
         where = f"{method} {_origin(url)}"
+        answered: dict[str, object] = {}
         try:
             async with (
                 asyncio.timeout(timeout_ms / 1000),
                 self._client.stream(method, url, headers=dict(headers or {}), content=body) as response,
             ):
+                answered["status"] = response.status_code
                 received = bytearray()
                 async for chunk in response.aiter_bytes():
                     received += chunk
                     if len(received) > max_body_bytes:
                         raise HttpError(
-                            f"{where}: the answer is larger than {max_body_bytes} bytes", code="http_body_too_large"
+                            f"{where}: the answer is larger than {max_body_bytes} bytes",
+                            code="http_body_too_large",
+                            details=answered,
                         )
                 return HttpResponse(response.status_code, dict(response.headers), bytes(received))
         except TimeoutError as error:
-            raise HttpError(f"{where}: no complete answer within {timeout_ms} ms", code="http_timeout") from error
+            message = f"{where}: no complete answer within {timeout_ms} ms"
+            raise HttpError(message, code="http_timeout", details=answered) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise HttpError(f"{where}: {type(error).__name__}") from error
+            raise HttpError(f"{where}: {type(error).__name__}", details=answered) from error
 
 
 @cache

@@ -127,8 +127,9 @@ class Http(Protocol):
         """Send a request and read the answer, whatever its status.
 
         Raises:
-            HttpError: no answer arrived (code ``http_unreachable``, ``http_timeout``), or its body is larger
-                than ``max_body_bytes`` (code ``http_body_too_large``).
+            HttpError: no whole answer arrived (code ``http_unreachable``, ``http_timeout``), or its body is larger
+                than ``max_body_bytes`` (code ``http_body_too_large``). ``details["status"]`` is there when the answer
+                had begun.
         """
         ...
 

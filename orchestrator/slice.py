@@ -191,6 +191,7 @@ class Slice:
                 database=self._resources.database,
                 report=partial(self._report, key),
                 write_log=partial(self._log, "info"),
+                create_job=self._platform.network.create,
             )
         )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
 import msgspec
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.model import Progress
+from orchestrator.model import Created, CreateJob, JobOptions, Progress
 from orchestrator.ports import Database
+from orchestrator.reuse import keyed_job_id
 
 
 class StepContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,10 +31,32 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
     database: Callable[[], Database]
     report: Callable[[Progress], None]
     write_log: Callable[[str, dict[str, object]], None]
+    create_job: Callable[[CreateJob], Awaitable[Created]]
 
     def log(self, message: str, **fields: object) -> None:
         """Write a structured log line with the job, step and attempt."""
         self.write_log(message, {"step": self.key, "attempt": self.attempt, **fields})
+
+    async def start_job(
+        self, workflow: str, key: str, payload: object, *, options: JobOptions | None = None
+    ) -> Created:
+        """Start a job of its own, which is nobody's child. The same workflow and key are one job, however often.
+
+        For a step that starts many at once, in bounded memory; one at a time is ``job.start_child``.
+
+        Args:
+            workflow: its workflow.
+            key: its idempotency key.
+            payload: its payload.
+            options: its other options; it is handed to its own object directly, without a queue.
+
+        Raises:
+            ConflictError: the key is taken by a job with another payload (code ``idempotency_conflict``).
+            RetryableError: its object did not answer.
+        """
+        options = msgspec.structs.replace(options or JobOptions(), idempotency_key=key, mode="direct")
+        request = CreateJob(job_id=keyed_job_id(workflow, key), workflow=workflow, payload=payload, options=options)
+        return await self.create_job(request)
 
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
         """Say how far the job is; stored with the next checkpoint."""

@@ -38,17 +38,17 @@ def test_redirects_are_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "code"),
+    ("reply", "code", "status"),
     [
-        (Reply(hang=True), "http_timeout"),
-        (Reply(body=b"x" * 1_001), "http_body_too_large"),
-        (Reply(body=b"x" * 100, cut_at=50), "http_unreachable"),
+        (Reply(hang=True), "http_timeout", None),
+        (Reply(410, body=b"x" * 1_001), "http_body_too_large", 410),
+        (Reply(202, body=b"x" * 100, cut_at=50), "http_unreachable", 202),
     ],
 )
-def test_no_usable_answer(reply: Reply, code: str) -> None:
+def test_no_usable_answer(reply: Reply, code: str, status: int | None) -> None:
     with StubServer(lambda _: reply) as stub, pytest.raises(HttpError) as caught:
         request(f"{stub.url}/path?signature=secret", timeout_ms=30_000 if not reply.hang else 50)
-    assert caught.value.error_code == code
+    assert (caught.value.error_code, caught.value.details.get("status")) == (code, status)
     assert "secret" not in str(caught.value)
 
 
