@@ -21,6 +21,7 @@ from orchestrator.operations import Token
 from orchestrator.ports import Database
 from orchestrator.tokens import TokenSigner
 from steps.embeddings.config import EmbeddingSettings
+from steps.outbound import OutboundSettings
 from steps.redis import RedisSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
@@ -138,6 +139,7 @@ def settings(env: bridge.Env) -> Settings:
         embeddings=EmbeddingSettings.from_env(texts),
         vectors=VectorStoreSettings.from_env(texts),
         redis=RedisSettings.from_env(texts),
+        outbound=OutboundSettings.from_env(texts),
         partition_api_url=texts.get("PARTITION_API_URL"),
         partition_api_key=texts.get("PARTITION_API_KEY"),
         assets_url=texts.get("ASSETS_S3_URL"),

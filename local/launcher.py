@@ -195,7 +195,8 @@ def _settings(options: Options, port: int, info: state.DevInfo) -> dict[str, obj
         raise LaunchError(f"the local runtime runs only the cron {EVERY_MINUTE!r}")
     exported = classes.exported(options.packages, options.main)
     classes.require(exported, options.main, wrangler.class_names())
-    texts = {"API_KEY": info.api_key}
+    # Files to ingest may lie on this machine, and so may receivers of webhooks.
+    texts = {"API_KEY": info.api_key, "OUTBOUND_ALLOW_LOOPBACK": "1"}
     if info.embeddings_url is not None:
         texts["EMBEDDINGS_URL"] = info.embeddings_url
         texts["VECTOR_STORE_DEFAULT"] = "pgvector"

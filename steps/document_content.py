@@ -12,6 +12,7 @@ from orchestrator.ports import BlobInfo, HttpResponse
 from orchestrator.sources import PageLike
 from steps.chunks import store_chunks
 from steps.embeddings.factory import embedder_for
+from steps.outbound import OutboundHttp
 from steps.parsing import (
     BlobReader,
     ByteReader,
@@ -211,7 +212,7 @@ class _CurrentBlobs:
 
 
 class _CurrentHttp:
-    """The ``Http`` of whichever slice is reading."""
+    """The ``Http`` of whichever slice is reading, for addresses that customers name."""
 
     async def request(
         self,
@@ -223,6 +224,8 @@ class _CurrentHttp:
         timeout_ms: int = 30_000,
         max_body_bytes: int = 16_000_000,
     ) -> HttpResponse:
-        return await services().http.request(
+        current = services()
+        http = OutboundHttp(current.http, current.settings.outbound)
+        return await http.request(
             method, url, headers=headers, body=body, timeout_ms=timeout_ms, max_body_bytes=max_body_bytes
         )

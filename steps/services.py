@@ -11,6 +11,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.ports import Blobs, Database, Http
 from steps.embeddings.config import EmbeddingSettings
 from steps.embeddings.workers_ai import WorkersAi
+from steps.outbound import OutboundSettings
 from steps.redis import RedisSettings
 from steps.vectors.config import VectorStoreSettings
 
@@ -21,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     vectors: VectorStoreSettings = VectorStoreSettings()
     redis: RedisSettings = RedisSettings()
+    outbound: OutboundSettings = OutboundSettings()
     #: The external parser service; None means the built-in parser.
     partition_api_url: str | None = None
     partition_api_key: str | None = None

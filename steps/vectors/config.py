@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from orchestrator.errors import NonRetryableError
+from steps.outbound import OutboundSettings, checked_url
 
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
@@ -128,7 +129,7 @@ def pinecone_base_url(index_host: str) -> str:
     """Return ``https://<host>`` for an index host given with or without its scheme.
 
     Raises:
-        NonRetryableError: code ``invalid_vector_store_config``: not a plain host, or not HTTPS.
+        NonRetryableError: code ``invalid_vector_store_config``: not a plain host, not HTTPS, or not public (W-27).
     """
     text = index_host.strip()
     try:
@@ -139,6 +140,10 @@ def pinecone_base_url(index_host: str) -> str:
     plain = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
     if parts.scheme != "https" or not parts.hostname or not plain or not _HEADER_SAFE.fullmatch(text):
         raise _invalid("indexHost is not an https host")
+    try:
+        checked_url(f"https://{parts.hostname}{port}", OutboundSettings())
+    except NonRetryableError as error:
+        raise _invalid(f"indexHost: {error}") from error
     return f"https://{parts.hostname}{port}"
 
 

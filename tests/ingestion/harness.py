@@ -19,6 +19,7 @@ from orchestrator.testing.blobs import MemoryBlobs
 from steps.document import process_document
 from steps.embeddings.config import EmbeddingSettings
 from steps.ingest import ingest
+from steps.outbound import OutboundSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
 from tests.ingestion.faults import CrashingDatabase
@@ -92,6 +93,7 @@ class Scenario(msgspec.Struct, kw_only=True):
     vector_store_config: Mapping[str, object] | None = None
     blobs: Mapping[str, bytes] = {}
     partition_api_url: str | None = None
+    allow_loopback: bool = True
 
 
 class Stage:
@@ -177,6 +179,7 @@ class Stage:
         return Settings(
             embeddings=EmbeddingSettings(embeddings_url=self.embeddings_url),
             vectors=VectorStoreSettings(vector_store_default="pgvector"),
+            outbound=OutboundSettings(allow_loopback=scenario.allow_loopback),
             partition_api_url=scenario.partition_api_url,
         )
 

@@ -84,6 +84,11 @@ def test_a_bad_file(stage: Stage, name: str) -> None:
         ({**GOOD, "config": {"chunkSize": "big"}}, "invalid_document_config", "Invalid document config: Expected `int"),
         ({"type": "CRAWLED_PAGE"}, "document_source_unavailable", "cannot be processed yet"),
         ({"type": "FILE", "fileUrl": "http://127.0.0.1:9/"}, "http_unreachable", "GET http://127.0.0.1: ConnectError"),
+        (
+            {"type": "FILE", "fileUrl": "http://0xA9FEA9FE/latest/meta-data/"},
+            "url_refused",
+            "The address is refused: 169.254.169.254 is not a public address",
+        ),
     ],
 )
 def test_a_bad_item(stage: Stage, item: object, code: str, message: str) -> None:
@@ -173,3 +178,19 @@ def test_a_failed_document_leaves_no_vectors(stage: Stage) -> None:
     outcome = stage.run(Scenario(payload={"type": "BATCH", "items": items}))
     assert_failed(outcome, "embedding_refused", "The input was refused.")
     assert outcome.picture.documents[0]["id"] == document_id(JOB, 0)
+
+
+def test_a_file_that_redirects_to_a_refused_address(stage: Stage) -> None:
+    with StubServer(lambda _: Reply(302, b"", {"location": "http://10.0.0.1/internal"})) as server:
+        batch = {"type": "BATCH", "items": [{"type": "FILE", "fileUrl": f"{server.url}/a.txt"}, GOOD]}
+        outcome = stage.run(Scenario(payload=batch))
+        assert_failed(outcome, "url_refused", "The address is refused: 10.0.0.1 is not a public address")
+        assert len(server.received) == 1
+
+
+def test_loopback_is_refused_unless_it_is_allowed(stage: Stage) -> None:
+    with StubServer(lambda _: Reply(200, b"text")) as server:
+        batch = {"type": "BATCH", "items": [{"type": "FILE", "fileUrl": f"{server.url}/a.txt"}, GOOD]}
+        outcome = stage.run(Scenario(payload=batch, allow_loopback=False))
+        assert_failed(outcome, "url_refused", "The address is refused: 127.0.0.1 is not a public address")
+        assert server.received == []

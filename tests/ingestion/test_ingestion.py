@@ -180,6 +180,20 @@ def test_a_file_is_fetched(stage: Stage) -> None:
     assert "filename" not in mapping(outcome.picture.vectors[0]["metadata"])
 
 
+def test_a_file_that_has_moved_is_found(stage: Stage) -> None:
+    def files(request: Received) -> Reply:
+        if request.path == "/old.txt":
+            return Reply(301, b"", {"location": "/new"})
+        start, _, end = request.headers["range"].removeprefix("bytes=").partition("-")
+        part = TEXT.encode()[int(start) : int(end) + 1]
+        size = len(TEXT.encode())
+        return Reply(206, part, {"content-range": f"bytes {start}-{int(start) + len(part) - 1}/{size}"})
+
+    with StubServer(files) as server:
+        outcome = stage.run(Scenario(payload={"type": "FILE", "fileUrl": f"{server.url}/old.txt"}))
+    assert (outcome.picture.document["status"], outcome.picture.vectors[0]["body"]) == ("COMPLETED", TEXT)
+
+
 def test_a_pdf_counts_its_pages(stage: Stage) -> None:
     data = make_pdf(["This is page one.", "This is page two.", "This is page three."])
     key = "namespaces/nsone/a.pdf"
