@@ -16,7 +16,7 @@ from durable.workflows import registry
 from orchestrator.control import control
 from orchestrator.engine import JobEngine
 from orchestrator.export import export_page
-from orchestrator.model import ChildNotice, ControlJob, CreateJob, RetryJob
+from orchestrator.model import ChildNotice, ControlJob, CreateJob, ParentRef, RetryJob
 from orchestrator.views import job_view, step_view
 
 
@@ -55,6 +55,10 @@ class JobObject(DurableObject):
         """How the job ended, as its parent wants it: ``ChildOutcome`` or null out."""
         self._wake()
         return self._answer(lambda: self._engine.outcome(key))
+
+    async def watch(self, body: str) -> str:
+        """How the job ended, or null and a notice when it does: ``ParentRef`` in, ``ChildOutcome`` or null out."""
+        return self._answer(lambda: self._engine.watch(msgspec.json.decode(body, type=ParentRef)))
 
     async def cancel(self, reason: str) -> str:
         """Ask the job to stop; the status out."""

@@ -10,7 +10,7 @@ from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary, ParentRef
 
 JOBS = "JOBS"
 CATALOG = "CATALOG"
@@ -44,6 +44,10 @@ class ObjectNetwork:
             return envelope.unwrap(text, ChildOutcome | None)  # type: ignore[arg-type]
         except UnknownJobError:
             return None
+
+    async def watch(self, job_id: str, watcher: ParentRef) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        return envelope.unwrap(await self._job(job_id, "watch", _json(watcher)), ChildOutcome | None)  # type: ignore[arg-type]
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """See :class:`orchestrator.ports.Network`."""

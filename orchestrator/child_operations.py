@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from orchestrator.model import JobOptions
+from orchestrator.model import ChildOutcome, JobOptions
 from orchestrator.operations import Operation
 
 #: What becomes of a started child when its parent ends (docs/decisions/0010-children-started-without-waiting.md).
@@ -60,3 +60,27 @@ class StartedChild(msgspec.Struct, frozen=True, kw_only=True):
     def handle(self, operation: str) -> ChildHandle:
         """Return what workflow code gets for it."""
         return ChildHandle(id=self.job_id, operation=operation, deduplicated=not self.own)
+
+
+class JoinOp(Operation[object]):
+    """Suspend until a started job has ended."""
+
+    kind = "join"
+
+    def __init__(self, name: str, *, key: str | None, child: ChildHandle, timeout_ms: int | None) -> None:
+        super().__init__(name, key)
+        self.child = child
+        self.timeout_ms = timeout_ms
+
+
+class JoinState(msgspec.Struct, frozen=True):
+    """What the row of a join holds."""
+
+    job_id: str
+    #: The operation that started the job.
+    operation: str
+    outcome: ChildOutcome | None = None
+    #: How often the job was asked to tell of its end.
+    asked: int = 0
+    #: What the timeout leaves after the time at which the row is due; None is no timeout.
+    left_ms: int | None = None

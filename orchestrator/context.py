@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from datetime import UTC, datetime
 from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
-from orchestrator.child_operations import OnParentEnd, StartOp
+from orchestrator.child_operations import ChildHandle, JoinOp, OnParentEnd, StartOp
 from orchestrator.ids import checked_name
 from orchestrator.lane import Rate, Reserve, bucket_name
 from orchestrator.limits import STEP_TIMEOUT_MS
@@ -297,6 +297,17 @@ class JobContext:
         return StartOp(
             checked_name(name), workflow, payload, key=key, options=options or JobOptions(), on_parent_end=on_parent_end
         )
+
+    def wait_for_child(
+        self, child: ChildHandle, *, timeout_ms: int | None = None, name: str = "wait for child", key: str | None = None
+    ) -> JoinOp:
+        """Suspend until a job that :meth:`start_child` has started, or found, has ended; returns its result.
+
+        Raises:
+            StepFailedError: code ``child_failed``: it ended without success; ``wait_timeout``: not within
+                ``timeout_ms``, and it goes on; ``unknown_job``: it has been deleted.
+        """
+        return JoinOp(checked_name(name), key=key, child=child, timeout_ms=timeout_ms)
 
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
         """Say how far the job is; stored with the next checkpoint."""

@@ -5,7 +5,7 @@ Calls change the journal and re-arm the alarm in one group of synchronous writes
 
 from __future__ import annotations
 
-from orchestrator import codec
+from orchestrator import codec, joining
 from orchestrator.admission import Admission, Ticket, waits_for_lane
 from orchestrator.errors import (
     ConflictError,
@@ -19,7 +19,7 @@ from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, REQUEUE_MS, SLICE_UNITS
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, RetryJob
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, ParentRef, RetryJob
 from orchestrator.ports import Platform
 from orchestrator.restart import forget_steps
 from orchestrator.reuse import judge
@@ -143,9 +143,24 @@ class JobEngine:
         job = self._state.known()
         if job.status in TERMINAL:
             return
-        settled = self.journal.settle_child(notice.operation, notice.outcome.key, codec.encode(notice.outcome))
+        row = self.journal.step(notice.operation)
+        if row is not None and row.kind == "join":
+            settled = joining.settle(self.journal, row, notice.outcome)
+        else:
+            settled = self.journal.settle_child(notice.operation, notice.outcome.key, codec.encode(notice.outcome))
         if settled and job.status is not JobStatus.WAITING:
             self._act_now(job)
+
+    def watch(self, watcher: ParentRef) -> ChildOutcome | None:
+        """Return how the job ended; while it has not, take note that somebody wants to be told.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+        """
+        found = self.outcome(watcher.key)
+        if found is None:
+            self._state.watchers.add(watcher)
+        return found
 
     def cancel(self, reason: str) -> JobStatus:
         """Ask the job to stop: cooperative, ``on_cancel`` runs first.

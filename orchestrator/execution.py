@@ -52,6 +52,8 @@ class Execution:
         self.job = job
         self.workflow = workflow
         self.open: dict[str, StepRow] = {}
+        #: Joins whose job was asked to tell of its end since this was built.
+        self.joined: set[str] = set()
         self._at_frontier = False
         self._patches: dict[str, bool] = {}
         self._journal = journal

@@ -1,4 +1,4 @@
-"""What a slice does for a job's children: it moves fan-outs on and starts children."""
+"""What a slice does for a job's children: it moves fan-outs on, starts children and waits for them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Protocol
 
 import msgspec
 
+from orchestrator import joining
 from orchestrator.attempt import Attempt, Settled, failed
-from orchestrator.child_operations import StartOp
+from orchestrator.child_operations import JoinOp, StartOp
 from orchestrator.errors import OrchestratorError, RetryableError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
+from orchestrator.joining import Join
 from orchestrator.journal import Journal
 from orchestrator.launch import Launch
 from orchestrator.lifecycle import StepStatus
+from orchestrator.model import StepRow
 from orchestrator.operations import ChildrenOp
 from orchestrator.ports import Platform
 from orchestrator.retry import RetryPolicy
@@ -131,6 +134,25 @@ class Family:
             raise
         except Exception as error:
             return self._failed(key, error)
+
+    async def join(self, key: str, op: JoinOp) -> Settled | None:
+        """Wait for a job that was started before."""
+        clock, network = self._platform.clock, self._platform.network
+        join = Join(self._execution.job, key, op, self._journal, network, self._slice.commit)
+        try:
+            settled = await join.run(self._execution.open[key], clock.now_ms)
+        except StaleSliceError:
+            raise
+        except Exception as error:
+            return self._failed(key, error)
+        self._execution.joined.add(key)
+        return settled
+
+    def can_join(self, key: str, row: StepRow, now_ms: int) -> bool:
+        """Tell whether there is something to do for a join."""
+        if row.status is StepStatus.RETRYING and (row.due_at_ms or 0) > now_ms:
+            return False
+        return key not in self._execution.joined or joining.can_move(self._journal, row, now_ms)
 
     def _failed(self, key: str, error: Exception) -> Settled:
         policy = PLATFORM_RETRY if isinstance(error, RetryableError) else self._slice.retry

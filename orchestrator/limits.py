@@ -76,6 +76,8 @@ OUTBOX_RETRY_MAX_MS: Final = 300_000
 OUTBOX_BATCH: Final = 50
 #: A parent asks after its children itself when no notice came for this long.
 CHILD_HEAL_MS: Final = 60_000
+#: Who waits for a job that it has started asks less and less often, up to this.
+CHILD_HEAL_MAX_MS: Final = 3_600_000
 #: After the second dead slice in a row the next one waits about this long, doubling to the maximum: about 20 s in all
 #: before a step is called poison.
 CRASH_PAUSE_MS: Final = 1_500

@@ -15,7 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
     from orchestrator.lifecycle import JobStatus
-    from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary
+    from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary, ParentRef
     from orchestrator.operations import Token
 
 #: What a Durable Object's SQLite stores faithfully (platform.md §1.2). ``bool`` and integers beyond 2**53 are refused.
@@ -209,6 +209,14 @@ class Network(Protocol):
 
     async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
         """Return how a child ended, or None while it has not."""
+        ...
+
+    async def watch(self, job_id: str, watcher: ParentRef) -> ChildOutcome | None:
+        """Return how a job ended, or have it tell ``watcher`` when it does.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
         ...
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus | None:

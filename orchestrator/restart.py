@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator import codec
-from orchestrator.child_operations import StartedChild
+from orchestrator.child_operations import JoinState, StartedChild
 from orchestrator.errors import InvalidRequestError
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
@@ -30,6 +30,14 @@ def forget_steps(journal: Journal, request: RetryJob) -> None:
     for row in journal.steps():
         if _was_stopped(row) or (first is None and row.status is StepStatus.FAILED):
             journal.forget_step(row.key)
+            _forget_start_of(journal, row)
+
+
+def _forget_start_of(journal: Journal, row: StepRow) -> None:
+    """Forget the start of a child that ended without success and was waited for."""
+    state = codec.decode_as(row.value, JoinState) if row.kind == "join" and row.value is not None else None
+    if state is not None and state.outcome is not None and not state.outcome.ok:
+        journal.forget_step(state.operation)
 
 
 def _was_stopped(row: StepRow) -> bool:

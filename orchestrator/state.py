@@ -11,6 +11,7 @@ from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
 from orchestrator.model import JobOptions, JobRow, ParentRef
 from orchestrator.ports import Platform
+from orchestrator.watchers import Watchers
 from orchestrator.workflow import Registry
 
 #: Key of the due table: when an ended job is deleted.
@@ -29,6 +30,7 @@ class JobState:
         self.journal = Journal(platform.sql)
         self.fanouts: dict[str, Fanout] = {}
         self.tickets = Tickets(platform.sql)
+        self.watchers = Watchers(platform.sql)
         self._platform = platform
         self._registry = registry
         self._job: JobRow | None = None
@@ -129,6 +131,7 @@ class JobState:
         self.journal.history.add(now_ms, f"job.{status}")
         if job.parent is not None and not codec.decode_as(job.parent, ParentRef).detached:
             self.journal.outbox.add("parent", job.parent, now_ms)
+        self.watchers.tell(self.journal.outbox, now_ms)
         if job.phase == "main":
             cascade.begin(self.journal.sql, self.journal.outbox, now_ms, completed=status is JobStatus.COMPLETED)
         self.journal.outbox.add("catalog", b"", now_ms)

@@ -27,6 +27,7 @@ _REASONS = {
     ("sleep", StepStatus.WAITING): "sleeping",
     ("rate", StepStatus.WAITING): "waiting for a token of a shared rate limit",
     ("children", StepStatus.WAITING): "waiting for child jobs",
+    ("join", StepStatus.WAITING): "waiting for a child job",
 }
 
 

@@ -26,6 +26,7 @@ from orchestrator.model import (
     JobOptions,
     JobSummary,
     JobView,
+    ParentRef,
 )
 from orchestrator.operations import Token
 from orchestrator.ports import Database
@@ -34,6 +35,7 @@ from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.testing.faults import Crash, SeededEntropy, VirtualClock
 from orchestrator.testing.sql import MemorySql
 from orchestrator.testing.world_lane import Lanes
+from orchestrator.testing.world_resources import WorldResources
 from orchestrator.tokens import TokenSigner
 from orchestrator.views import job_view
 from orchestrator.workflow import Registry, Workflow
@@ -170,34 +172,6 @@ class WorldObject:
             turns.cancel()
 
 
-class WorldResources:
-    """What a slice of a world's job holds open."""
-
-    def __init__(self, owner: WorldObject) -> None:
-        self._owner = owner
-
-    @property
-    def services(self) -> object:
-        """What the test put there."""
-        self._owner.commit()
-        return self._owner.world.services
-
-    def database(self) -> Database:
-        """Return the test's database."""
-        self._owner.commit()
-        if self._owner.world.database is None:
-            raise AssertionError("this world has no database: World(..., database=…)")
-        return self._owner.world.database()
-
-    def blobs(self) -> MemoryBlobs:
-        """Return the world's objects."""
-        self._owner.commit()
-        return self._owner.world.blobs
-
-    async def close(self) -> None:
-        """Nothing is held open."""
-
-
 class WorldNetwork:
     """Calls between objects, delivered at once."""
 
@@ -225,6 +199,11 @@ class WorldNetwork:
             return self._world.call(job_id, lambda engine: engine.outcome(key))
         except UnknownJobError:
             return None
+
+    async def watch(self, job_id: str, watcher: ParentRef) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.commit()
+        return self._world.call(job_id, lambda engine: engine.watch(watcher))
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """See :class:`orchestrator.ports.Network`."""

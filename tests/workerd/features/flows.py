@@ -1,0 +1,45 @@
+"""Workflows that use one feature of the engine each."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from orchestrator import JobContext, JobOptions, workflow
+from orchestrator.child_operations import OnParentEnd
+
+
+class Family(BaseModel):
+    naps_ms: int = 0
+    key: str | None = None
+    on_parent_end: OnParentEnd = "cancel_unless_completed"
+    waits: bool = True
+
+
+async def add(number: int) -> int:
+    return number + 1
+
+
+@workflow("feature-child")
+async def child(job: JobContext, payload: Family) -> int:
+    await job.sleep(payload.naps_ms)
+    return await job.step("add", add, 41)
+
+
+@workflow("feature-parent")
+async def parent(job: JobContext, payload: Family) -> dict[str, object]:
+    """Start a child, and wait for it, for an event, or for nothing."""
+    handle = await job.start_child(
+        "start",
+        "feature-child",
+        {"naps_ms": payload.naps_ms},
+        options=JobOptions(idempotency_key=payload.key, tags=("feature",)),
+        on_parent_end=payload.on_parent_end,
+    )
+    job.set_metadata("child", handle.id)
+    if not payload.waits:
+        await job.wait_for_event("go")
+    result = await job.wait_for_child(handle)
+    return {"child": handle.id, "deduplicated": handle.deduplicated, "result": result}
+
+
+ALL = [child, parent]

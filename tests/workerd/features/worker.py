@@ -1,0 +1,19 @@
+"""The product's main module, with the workflows of these tests beside its own."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import durable.workflows
+from orchestrator.workflow import Registry
+
+from . import flows
+
+_registry = Registry([*durable.workflows.registry(), *flows.ALL])
+# Before the modules that take it from there.
+durable.workflows.registry = cache(lambda: _registry)
+
+from durable.job_object import JobObject  # noqa: E402
+from durable.worker import CatalogObject, Default, LaneObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
+
+__all__ = ["CatalogObject", "Default", "JobObject", "LaneObject", "ScheduleIndexObject", "ScheduleObject"]

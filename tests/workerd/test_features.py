@@ -1,0 +1,108 @@
+"""Features of the engine on the real runtime, each in its own small workflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import msgspec
+import pytest
+
+from local.bundle import ROOT
+from local.process import LocalStack
+
+T = TypeVar("T")
+
+HERE = Path(__file__).parent
+ARGUMENTS = (
+    *("--main", "features.worker", "--package", str(HERE / "features"), "--no-services"),
+    *(item for name in ("orchestrator", "steps", "durable") for item in ("--package", str(ROOT / name))),
+)
+ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
+WAIT_S = 30.0
+
+
+class Error(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class Wait(msgspec.Struct, frozen=True):
+    kind: str
+    reason: str
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job as the API shows it."""
+
+    id: str
+    status: str
+    result: object
+    error: Error | None
+    metadata: dict[str, object]
+    tags: list[str]
+    parent_id: str | None
+    waits: list[Wait]
+
+
+class _Accepted(msgspec.Struct, frozen=True):
+    id: str
+
+
+class Api:
+    """The API of a running stack."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+
+    def start(self, workflow: str, payload: Mapping[str, object], **options: object) -> str:
+        body = {"workflow": workflow, "payload": payload, "options": {"mode": "direct", **options}}
+        answer = self.client.post("/v1/jobs", json=body)
+        assert answer.status_code == 202, answer.text
+        return msgspec.json.decode(answer.content, type=_Accepted).id
+
+    def act(self, job_id: str, action: str, body: object = None) -> None:
+        answer = self.client.post(f"/v1/jobs/{job_id}/{action}", json=body)
+        assert answer.status_code == 202, answer.text
+
+    def job(self, job_id: str) -> Job:
+        answer = self.client.get(f"/v1/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return msgspec.json.decode(answer.content, type=Job)
+
+    def until(self, job_id: str, statuses: frozenset[str] = ENDED) -> Job:
+        deadline = time.monotonic() + WAIT_S
+        while (found := self.job(job_id)).status not in statuses:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+        return found
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with LocalStack(tmp_path_factory.mktemp("features"), arguments=ARGUMENTS) as stack, stack.client() as client:
+        yield Api(client)
+
+
+def test_a_child_is_started_once_by_key_and_waited_for(api: Api) -> None:
+    first = api.until(api.start("feature-parent", {"naps_ms": 300, "key": "one"}))
+    second = api.until(api.start("feature-parent", {"naps_ms": 300, "key": "one"}))
+    assert (first.status, second.status) == ("completed", "completed")
+    child_id = first.metadata["child"]
+    assert first.result == {"child": child_id, "deduplicated": False, "result": 42}
+    assert second.result == {"child": child_id, "deduplicated": True, "result": 42}
+    child = api.job(str(child_id))
+    assert (child.status, child.tags, child.parent_id) == ("completed", ["feature"], first.id)
+
+
+@pytest.mark.parametrize(("policy", "status"), [("cancel_unless_completed", "cancelled"), ("keep", "completed")])
+def test_a_cancelled_parent_takes_its_child_along_or_not(api: Api, policy: str, status: str) -> None:
+    parent_id = api.start("feature-parent", {"naps_ms": 2_000, "waits": False, "on_parent_end": policy})
+    parent = api.until(parent_id, frozenset({"suspended"}))
+    assert [wait.reason for wait in parent.waits] == ["waiting"]
+    api.act(parent_id, "cancel")
+    assert api.until(parent_id).status == "cancelled"
+    assert api.until(str(parent.metadata["child"])).status == status
