@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import LiteralString, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -22,12 +21,13 @@ from steps.ingest import ingest
 from steps.outbound import OutboundSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
-from tests.ingestion.faults import CrashingDatabase
+from tests.platform import scene
+from tests.platform.faults import CrashingDatabase
+from tests.platform.picture import Row, rows, settled
 
 T = TypeVar("T")
 
 ORGANIZATION, NAMESPACE, JOB = "org1", "nsone", "cjob0000000000000000000001"
-Row = dict[str, object]
 Edit = Callable[[Database], Awaitable[None]]
 
 
@@ -57,7 +57,8 @@ class Picture(msgspec.Struct):
 
     def settled(self) -> Picture:
         """Return the picture without what may differ between two correct runs: times, and the order of floats' sums."""
-        return msgspec.convert(_settled(self), Picture)
+        parts = {name: settled(getattr(self, name)) for name in Picture.__struct_fields__}
+        return msgspec.convert(parts, Picture)
 
 
 class Outcome(msgspec.Struct):
@@ -187,12 +188,12 @@ class Stage:
 async def picture(database: Database) -> Picture:
     """Return what is in the database."""
     return Picture(
-        jobs=await _rows(database, "select to_jsonb(t) from ingest_job t order by id"),
-        documents=await _rows(database, "select to_jsonb(t) from document t order by id"),
-        namespace=(await _rows(database, "select to_jsonb(t) from namespace t order by id"))[0],
-        organization=(await _rows(database, "select to_jsonb(t) from organization t order by id"))[0],
-        events=await _rows(database, "select to_jsonb(t) from wf.event_outbox t order by created_at, id"),
-        vectors=await _rows(
+        jobs=await rows(database, "select to_jsonb(t) from ingest_job t order by id"),
+        documents=await rows(database, "select to_jsonb(t) from document t order by id"),
+        namespace=(await rows(database, "select to_jsonb(t) from namespace t order by id"))[0],
+        organization=(await rows(database, "select to_jsonb(t) from organization t order by id"))[0],
+        events=await rows(database, "select to_jsonb(t) from wf.event_outbox t order by created_at, id"),
+        vectors=await rows(
             database,
             """select jsonb_build_object('namespace', namespace, 'id', id, 'document_id', document_id, 'body', body,
             'metadata', metadata, 'embedding', embedding::text) from wf.vector order by namespace, id""",
@@ -200,20 +201,9 @@ async def picture(database: Database) -> Picture:
     )
 
 
-async def _rows(database: Database, query: LiteralString) -> list[Row]:
-    return [json.loads(str(row[0])) for row in await database.fetch(query)]
-
-
-async def _reset(database: Database) -> None:
-    await database.execute("delete from organization")
-    await database.execute("delete from wf.effect")
-    await database.execute("delete from wf.event_outbox")
-    await database.execute("delete from wf.vector")
-
-
 async def seed(database: Database, scenario: Scenario) -> None:
     """Make the tables hold the scenario's ingest job and nothing else."""
-    await _reset(database)
+    await scene.reset(database)
     await database.execute(
         "insert into organization (id, name, slug) values ($1, 'An organization', 'org')", ORGANIZATION
     )
@@ -246,27 +236,3 @@ async def _blobs(scenario: Scenario) -> MemoryBlobs:
 
 def _json(value: Mapping[str, object] | None) -> str | None:
     return None if value is None else json.dumps(value)
-
-
-def _settled(value: object) -> object:
-    if isinstance(value, Picture):
-        return {name: _settled(getattr(value, name)) for name in Picture.__struct_fields__}
-    if isinstance(value, dict):
-        return {key: _settled(item) for key, item in msgspec.convert(value, Row).items()}
-    if isinstance(value, list):
-        return [_settled(item) for item in msgspec.convert(value, list[object])]
-    if isinstance(value, float):
-        return round(value, 9)
-    if isinstance(value, str) and _is_time(value):
-        return "a time"
-    return value
-
-
-def _is_time(text: str) -> bool:
-    if len(text) < 19 or text[4] != "-":
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True

@@ -7,8 +7,8 @@ import tracemalloc
 from orchestrator.ports import Database
 from steps.platform import documents, ingest_jobs
 from steps.platform.ids import document_id
-from tests.ingestion.faults import CrashingDatabase
 from tests.ingestion.harness import JOB, Scenario, Stage, seed
+from tests.platform.faults import CrashingDatabase
 
 COUNT = 3_000
 BATCH = 480
