@@ -6,253 +6,34 @@ durable and its memory, and comes back when its alarm fires.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
+
+import msgspec
 
 from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.engine import JobEngine
-from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
+from orchestrator.errors import UnknownJobError
 from orchestrator.ids import new_job_id
 from orchestrator.journal import Journal
-from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import TERMINAL, JobStatus
-from orchestrator.model import (
-    ChildNotice,
-    ChildOutcome,
-    Created,
-    CreateJob,
-    DeletedJob,
-    JobOptions,
-    JobSummary,
-    JobView,
-    ParentRef,
-)
-from orchestrator.operations import Token
-from orchestrator.ports import Database
-from orchestrator.state import RETENTION
+from orchestrator.model import CreateJob, DeletedJob, JobOptions, JobSummary, JobView
+from orchestrator.ports import Blobs, Database
 from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.testing.faults import Crash, SeededEntropy, VirtualClock
-from orchestrator.testing.sql import MemorySql
+from orchestrator.testing.host import Copy, Host
+from orchestrator.testing.world_job import WorldObject
 from orchestrator.testing.world_lane import Lanes
-from orchestrator.testing.world_resources import WorldResources
 from orchestrator.tokens import TokenSigner
 from orchestrator.views import job_view
 from orchestrator.workflow import Registry, Workflow
 
+__all__ = ["Crash", "VirtualClock", "World", "WorldObject"]
+
+E = TypeVar("E")
 T = TypeVar("T")
-
-
-class WorldObject:
-    """One Durable Object of the world: durable SQL and alarm, and an engine that a crash forgets."""
-
-    def __init__(self, world: World, job_id: str) -> None:
-        self.world = world
-        self.job_id = job_id
-        self.sql = MemorySql(self._before_write)
-        self._dead = False
-        self.alarm = self
-        self.alarm_ms: int | None = None
-        self._durable_alarm_ms: int | None = None
-        self.alarm_writes = 0
-        self.engine = self._boot()
-
-    def _boot(self) -> JobEngine:
-        return JobEngine(self, self.world.registry, always_replay=self.world.always_replay)
-
-    # Alarm port: the alarm's time is a row of the object, so it commits and is lost with the writes around it.
-
-    def set(self, at_ms: int) -> None:
-        """Arm the alarm."""
-        if at_ms <= self.clock.now_ms():
-            raise AssertionError("an alarm in the past is dropped by workerd inside alarm()")
-        self.alarm_ms = at_ms
-        self.alarm_writes += 1
-
-    def clear(self) -> None:
-        """Disarm the alarm."""
-        self.alarm_ms = None
-
-    # Platform port
-
-    @property
-    def clock(self) -> VirtualClock:
-        """The world's clock."""
-        return self.world.clock
-
-    @property
-    def entropy(self) -> SeededEntropy:
-        """The world's randomness."""
-        return self.world.entropy
-
-    @property
-    def network(self) -> WorldNetwork:
-        """The other objects; sending waits for durable writes, as the output gate does."""
-        return WorldNetwork(self.world, self)
-
-    def make_token(self, job_id: str, key: str, expires_at_ms: int) -> Token:
-        """Make a token signed with the world's secret."""
-        return self.world.signer.make(job_id, key, expires_at_ms)
-
-    def resources(self) -> WorldResources:
-        """Open what a slice needs."""
-        return WorldResources(self)
-
-    async def sync(self) -> None:
-        """Make the writes durable."""
-        self.commit()
-
-    async def wipe(self) -> None:
-        """Lose everything, the alarm included."""
-        self.sql.wipe()
-        self.alarm_ms = self._durable_alarm_ms = None
-
-    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
-        """Keep a log line."""
-        self.world.logs.append((level, event, dict(fields)))
-
-    def is_kept(self) -> bool:
-        """Tell whether nothing but the deletion of an ended job is left to do here, and not yet."""
-        if not self.sql.execute("select 1 from sqlite_master where name = 'outbox'"):
-            return False
-        found = self.sql.execute(
-            """select 1 from job, due where due.key = ? and due.at_ms > ? and finished_at_ms is not null
-            and not exists (select 1 from outbox)""",
-            RETENTION,
-            self.clock.now_ms(),
-        )
-        return bool(found)
-
-    # Life and death
-
-    def commit(self) -> None:
-        """Make the writes and the alarm durable together."""
-        if not self._dead:
-            self.sql.commit()
-            self._durable_alarm_ms = self.alarm_ms
-
-    async def _commit_every_turn(self) -> None:
-        """Only what is written between two turns of the event loop commits together (platform.md §1.3)."""
-        while True:
-            self.commit()
-            await asyncio.sleep(0)
-
-    def _before_write(self) -> None:
-        if self._dead:
-            raise Crash
-        try:
-            self.world.before_write()
-        except Crash:
-            # Gone at this very moment: what unwinds through the rest of the code stores nothing more.
-            self._dead = True
-            self.sql.discard()
-            raise
-
-    def crash(self) -> None:
-        """Lose memory and whatever was not durable."""
-        self.sql.discard()
-        self._dead = False
-        self.alarm_ms = self._durable_alarm_ms
-        self.engine = self._boot()
-
-    async def fire(self) -> None:
-        """Run the alarm. The runtime keeps it until the handler ends, unless the handler sets another."""
-        fired_ms = self.alarm_ms
-        self.alarm_ms = None
-        turns = asyncio.ensure_future(self._commit_every_turn())
-        try:
-            await self.engine.tick()
-            self.commit()
-        except Crash:
-            self.crash()
-            if self.alarm_ms is None or self.alarm_ms == fired_ms:
-                self.alarm_ms = self._durable_alarm_ms = self.clock.now_ms() + 2_000  # the platform's retry
-            self.world.crashes += 1
-        finally:
-            turns.cancel()
-
-
-class WorldNetwork:
-    """Calls between objects, delivered at once."""
-
-    def __init__(self, world: World, sender: WorldObject) -> None:
-        self._world = world
-        self._sender = sender
-
-    async def create(self, request: CreateJob) -> Created:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        return self._world.call(request.job_id, lambda engine: engine.create(request))
-
-    async def finished(self, parent_id: str, notice: ChildNotice) -> None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        if parent_id in self._world.unreachable:
-            raise RetryableError("The object does not answer", code="object_unreachable")
-        if not self._world.lose_notices:
-            self._world.call(parent_id, lambda engine: engine.child_finished(notice))
-
-    async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        try:
-            return self._world.call(job_id, lambda engine: engine.outcome(key))
-        except UnknownJobError:
-            return None
-
-    async def watch(self, job_id: str, watcher: ParentRef) -> ChildOutcome | None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        return self._world.call(job_id, lambda engine: engine.watch(watcher))
-
-    async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        try:
-            return self._world.call(job_id, lambda engine: engine.cancel(reason))
-        except (ConflictError, UnknownJobError):
-            return None
-
-    async def enqueue(self, queue: str, job_id: str) -> None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        self._world.queued.append(job_id)
-
-    async def publish(self, summary: JobSummary) -> None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        self._world.catalog[summary.id] = summary
-
-    async def forget(self, job: DeletedJob) -> None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        self._world.catalog.pop(job.id, None)
-        self._world.deleted.append(job)
-
-    async def alive(self, job_id: str) -> bool:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        return self._world.call(job_id, lambda engine: engine.exists())
-
-    async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        return self._world.lanes.request(lane, request)
-
-    async def release_permit(self, release: Release) -> None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        self._world.lanes.release(release)
-
-    async def explain_permit(self, lane: str, permit_id: str) -> PermitAnswer | None:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        return self._world.lanes.get(lane).call(lambda engine: engine.explain(permit_id))
-
-    async def reserve(self, request: Reserve) -> Reserved:
-        """See :class:`orchestrator.ports.Network`."""
-        self._sender.commit()
-        return self._world.lanes.reserve(request)
+#: The platform's first retry of an alarm whose handler did not end (platform.md §1.4).
+ALARM_RETRY_MS = 2_000
 
 
 class World:
@@ -306,21 +87,79 @@ class World:
         if self.writes in self._crash_at:
             raise Crash
 
-    def call(self, job_id: str, call: Callable[[JobEngine], T]) -> T:
-        """Call a job's object, durably. A crash of the callee is not the caller's: it is called again."""
+    def object(self, job_id: str) -> WorldObject:
+        """Return a job's object, made when it is first named."""
         found = self.objects.get(job_id)
         if found is None:
             found = self.objects[job_id] = WorldObject(self, job_id)
+        return found
+
+    def call(self, job_id: str, call: Callable[[JobEngine], T]) -> T:
+        """Call a job's object, durably. A crash of the callee is not the caller's: it is called again."""
+        return self.insist(self.object(job_id), call)
+
+    def insist(self, host: Host[E], call: Callable[[E], T]) -> T:
+        """Call an object until it answers."""
         for _ in range(10):
             try:
-                result = call(found.engine)
-                found.commit()
+                result = call(host.engine)
+                host.commit()
             except Crash:
-                found.crash()
-                self.crashes += 1
+                host.crash()
             else:
                 return result
         raise AssertionError("the callee crashed ten times in a row")
+
+    # What objects do to each other. A calm world does it at once.
+
+    async def send(self, sender: Copy, what: str, to: str, call: Callable[[], T]) -> T:
+        """Carry a call of an object's to its receiver, and the answer back."""
+        return call()
+
+    def reach(self, host: Host[E], call: Callable[[E], T]) -> T:
+        """Have an object take a call that has arrived."""
+        return self.insist(host, call)
+
+    def carry(self, value: T) -> T:
+        """Return what arrives of a value: calls between objects are JSON."""
+        return msgspec.json.decode(msgspec.json.encode(value), type=type(value))
+
+    def enqueue(self, queue: str, job_id: str) -> None:
+        """Take a message into a queue."""
+        self.queued.append(job_id)
+
+    def publish(self, summary: JobSummary) -> None:
+        """Take what the catalog is told."""
+        self.catalog[summary.id] = summary
+
+    def forget(self, job: DeletedJob) -> None:
+        """Take a deleted job off the catalog."""
+        self.catalog.pop(job.id, None)
+        self.deleted.append(job)
+
+    def open_database(self, copy: Copy) -> Database:
+        """Return the database of a slice."""
+        if self.database is None:
+            raise AssertionError("this world has no database: World(..., database=…)")
+        return self.database()
+
+    def open_blobs(self, copy: Copy) -> Blobs:
+        """Return the object storage of a slice."""
+        return self.blobs
+
+    async def pass_time(self, copy: Copy, what: str) -> None:
+        """Let time pass while a copy waits for its platform."""
+
+    def gate(self, host: Host[E]) -> None:
+        """Make an object's writes durable before something leaves it."""
+        host.commit()
+
+    def touched(self, host: Host[E]) -> None:
+        """Take note that an object has set its alarm."""
+
+    def alarm_failed(self, host: Host[E]) -> None:
+        """Have an alarm whose handler did not end run again."""
+        host.retry_alarm(self.clock.now_ms() + ALARM_RETRY_MS)
 
     def start(self, workflow: str, payload: object, options: JobOptions | None = None) -> str:
         """Create a job and dispatch it; return its id."""

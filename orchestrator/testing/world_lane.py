@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from orchestrator.admission import Tickets
@@ -13,8 +13,7 @@ from orchestrator.lane_engine import LaneEngine
 from orchestrator.lane_schedule import schedule
 from orchestrator.lane_store import LaneStore
 from orchestrator.lifecycle import JobStatus
-from orchestrator.testing.faults import Crash, VirtualClock
-from orchestrator.testing.sql import MemorySql
+from orchestrator.testing.host import Copy, Host
 
 if TYPE_CHECKING:
     from orchestrator.testing.world import World
@@ -24,79 +23,42 @@ T = TypeVar("T")
 CallFault = Literal["lost", "unanswered", "twice"]
 
 
-class WorldLane:
-    """One lane of the world: durable SQL and alarm, and an engine that a crash forgets."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.name = name
-        self.sql = MemorySql(world.before_write)
-        self.alarm = self
-        self.permits = self
-        self.alarm_ms: int | None = None
-        self.fired = 0
-        self._durable_alarm_ms: int | None = None
-        self.engine = LaneEngine(self)
+class LaneCopy(Copy):
+    """Implements :class:`orchestrator.lane_engine.LanePlatform`."""
 
     @property
-    def clock(self) -> VirtualClock:
-        """The world's clock."""
-        return self.world.clock
-
-    def set(self, at_ms: int) -> None:
-        """Arm the alarm."""
-        if at_ms <= self.clock.now_ms():
-            raise AssertionError("an alarm in the past is dropped by workerd inside alarm()")
-        self.alarm_ms = at_ms
-
-    def clear(self) -> None:
-        """Disarm the alarm."""
-        self.alarm_ms = None
-
-    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
-        """Keep a log line."""
-        self.world.logs.append((level, event, {"lane": self.name, **fields}))
+    def permits(self) -> LaneCopy:
+        """The jobs."""
+        return self
 
     async def offer(self, job_id: str, permit_id: str) -> bool:
         """Call the job; sending waits for durable writes, as the output gate does."""
-        self.commit()
-        return self.world.lanes.faulty(lambda: self.world.call(job_id, lambda engine: engine.permit(permit_id)))
+        self.gate()
+        world = self.world
 
-    def commit(self) -> None:
-        """Make the writes and the alarm durable together."""
-        self.sql.commit()
-        self._durable_alarm_ms = self.alarm_ms
+        def call() -> bool:
+            return world.lanes.faulty(
+                lambda: world.reach(world.object(job_id), lambda engine: engine.permit(permit_id))
+            )
 
-    def crash(self) -> None:
-        """Lose memory and whatever was not durable."""
-        self.sql.discard()
-        self.alarm_ms = self._durable_alarm_ms
-        self.engine = LaneEngine(self)
-        self.world.crashes += 1
+        return await world.send(self, "offer", job_id, call)
 
-    async def fire(self) -> None:
-        """Run the alarm."""
-        self.fired += 1
-        fired_ms, self.alarm_ms = self.alarm_ms, None
-        try:
-            await self.engine.tick()
-            self.commit()
-        except Crash:
-            self.crash()
-            if self.alarm_ms is None or self.alarm_ms == fired_ms:
-                self.alarm_ms = self._durable_alarm_ms = self.clock.now_ms() + 2_000  # the platform's retry
+
+class WorldLane(Host[LaneEngine]):
+    """One lane of the world: durable SQL and alarm, and an engine that a crash forgets."""
+
+    def boot(self) -> tuple[Copy, LaneEngine]:
+        """See :class:`orchestrator.testing.host.Host`."""
+        copy = LaneCopy(self.world, self)
+        return copy, LaneEngine(copy)
+
+    async def tick(self) -> None:
+        """See :class:`orchestrator.testing.host.Host`."""
+        await self.engine.tick()
 
     def call(self, call: Callable[[LaneEngine], T]) -> T:
         """Call the lane, durably; a crash of the lane's is not the caller's."""
-        for _ in range(10):
-            try:
-                result = call(self.engine)
-                self.commit()
-            except Crash:
-                self.crash()
-            else:
-                return result
-        raise AssertionError("the lane crashed ten times in a row")
+        return self.world.insist(self, call)
 
 
 class Lanes:
@@ -132,15 +94,22 @@ class Lanes:
     def request(self, policy: LanePolicy, request: PermitRequest) -> PermitAnswer:
         """See :class:`orchestrator.ports.Network`."""
         batch = PermitBatch(policy, (request,))
-        return self.faulty(lambda: self.get(policy.name).call(lambda engine: engine.request(batch)[0]))
+        return self.faulty(lambda: self._reach(policy.name, lambda engine: engine.request(batch)[0]))
 
     def release(self, release: Release) -> None:
         """See :class:`orchestrator.ports.Network`."""
-        self.faulty(lambda: self.get(release.lane).call(lambda engine: engine.release([release.permit_id])))
+        self.faulty(lambda: self._reach(release.lane, lambda engine: engine.release([release.permit_id])))
 
     def reserve(self, request: Reserve) -> Reserved:
         """See :class:`orchestrator.ports.Network`."""
-        return self.faulty(lambda: self.get(request.bucket).call(lambda engine: engine.reserve(request)))
+        return self.faulty(lambda: self._reach(request.bucket, lambda engine: engine.reserve(request)))
+
+    def explain(self, lane: str, permit_id: str) -> PermitAnswer | None:
+        """See :class:`orchestrator.ports.Network`."""
+        return self._reach(lane, lambda engine: engine.explain(permit_id))
+
+    def _reach(self, name: str, call: Callable[[LaneEngine], T]) -> T:
+        return self._world.reach(self.get(name), call)
 
     def check(self) -> None:
         """Assert that no lane is over its limits, and that each held permit is one its lane has out."""

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from orchestrator.ports import Database
-from orchestrator.testing.blobs import MemoryBlobs
-
-if TYPE_CHECKING:
-    from orchestrator.testing.world import WorldObject
+from orchestrator.ports import Blobs, Database
+from orchestrator.testing.host import Copy
 
 
 class WorldResources:
     """What a slice of a world's job holds open."""
 
-    def __init__(self, owner: WorldObject) -> None:
-        self._owner = owner
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
 
     @property
     def services(self) -> object:
         """What the test put there."""
-        self._owner.commit()
-        return self._owner.world.services
+        self._copy.gate()
+        return self._copy.world.services
 
     def database(self) -> Database:
         """Return the test's database."""
-        self._owner.commit()
-        if self._owner.world.database is None:
-            raise AssertionError("this world has no database: World(..., database=…)")
-        return self._owner.world.database()
+        self._copy.gate()
+        return self._copy.world.open_database(self._copy)
 
-    def blobs(self) -> MemoryBlobs:
+    def blobs(self) -> Blobs:
         """Return the world's objects."""
-        self._owner.commit()
-        return self._owner.world.blobs
+        self._copy.gate()
+        return self._copy.world.open_blobs(self._copy)
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -1,0 +1,112 @@
+"""What the jobs of a world say to other objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.engine import JobEngine
+from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
+from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
+from orchestrator.lifecycle import JobStatus
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary, ParentRef
+from orchestrator.testing.host import Copy
+
+if TYPE_CHECKING:
+    from orchestrator.testing.world import World
+
+T = TypeVar("T")
+
+
+class WorldNetwork:
+    """Implements :class:`orchestrator.ports.Network`: calls between objects, on the world's way (``World.send``)."""
+
+    def __init__(self, world: World, sender: Copy) -> None:
+        self._world = world
+        self._sender = sender
+
+    async def create(self, request: CreateJob) -> Created:
+        """See :class:`orchestrator.ports.Network`."""
+        request = self._world.carry(request)
+        return await self._to_job("create", request.job_id, lambda engine: engine.create(request))
+
+    async def finished(self, parent_id: str, notice: ChildNotice) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        self._sender.gate()
+        if parent_id in self._world.unreachable:
+            raise RetryableError("The object does not answer", code="object_unreachable")
+        if not self._world.lose_notices:
+            notice = self._world.carry(notice)
+            await self._to_job("finished", parent_id, lambda engine: engine.child_finished(notice))
+
+    async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+
+        def outcome(engine: JobEngine) -> ChildOutcome | None:
+            if engine.exists():
+                engine.wake()  # looking at a job also mends a lost alarm
+            found = engine.outcome(key)
+            return None if found is None else self._world.carry(found)
+
+        try:
+            return await self._to_job("inspect", job_id, outcome)
+        except UnknownJobError:
+            return None
+
+    async def watch(self, job_id: str, watcher: ParentRef) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        watcher = self._world.carry(watcher)
+
+        def watch(engine: JobEngine) -> ChildOutcome | None:
+            found = engine.watch(watcher)
+            return None if found is None else self._world.carry(found)
+
+        return await self._to_job("watch", job_id, watch)
+
+    async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
+        """See :class:`orchestrator.ports.Network`."""
+        try:
+            return await self._to_job("cancel", job_id, lambda engine: engine.cancel(reason))
+        except (ConflictError, UnknownJobError):
+            return None
+
+    async def enqueue(self, queue: str, job_id: str) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        await self._send("enqueue", queue, lambda: self._world.enqueue(queue, job_id))
+
+    async def publish(self, summary: JobSummary) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        summary = self._world.carry(summary)
+        await self._send("publish", "catalog", lambda: self._world.publish(summary))
+
+    async def forget(self, job: DeletedJob) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        await self._send("forget", "catalog", lambda: self._world.forget(job))
+
+    async def alive(self, job_id: str) -> bool:
+        """See :class:`orchestrator.ports.Network`."""
+        return await self._to_job("alive", job_id, lambda engine: engine.exists())
+
+    async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
+        """See :class:`orchestrator.ports.Network`."""
+        request = self._world.carry(request)
+        return await self._send("request permit", lane.name, lambda: self._world.lanes.request(lane, request))
+
+    async def release_permit(self, release: Release) -> None:
+        """See :class:`orchestrator.ports.Network`."""
+        await self._send("release permit", release.lane, lambda: self._world.lanes.release(release))
+
+    async def explain_permit(self, lane: str, permit_id: str) -> PermitAnswer | None:
+        """See :class:`orchestrator.ports.Network`."""
+        return await self._send("explain permit", lane, lambda: self._world.lanes.explain(lane, permit_id))
+
+    async def reserve(self, request: Reserve) -> Reserved:
+        """See :class:`orchestrator.ports.Network`."""
+        return await self._send("reserve", request.bucket, lambda: self._world.lanes.reserve(request))
+
+    async def _to_job(self, what: str, job_id: str, call: Callable[[JobEngine], T]) -> T:
+        return await self._send(what, job_id, lambda: self._world.reach(self._world.object(job_id), call))
+
+    async def _send(self, what: str, to: str, call: Callable[[], T]) -> T:
+        self._sender.gate()
+        return await self._world.send(self._sender, what, to, call)
