@@ -76,7 +76,7 @@ class MemorySql:
         if not self._dirty:
             return False
         self.groups += 1
-        self._db.execute(f"savepoint group_{self.groups}")
+        self._db.execute("savepoint turn")
         self._dirty = False
         return True
 
@@ -89,7 +89,10 @@ class MemorySql:
     def discard(self, keep: int = 0) -> None:
         """Lose what is not durable: what a crash does. The first ``keep`` groups happen to be durable."""
         if self._open and keep:
-            self._db.execute(f"rollback to group_{keep}")
+            for _ in range(self.groups - keep):
+                self._db.execute("rollback to turn")
+                self._db.execute("release turn")
+            self._db.execute("rollback to turn")
             self._db.execute("commit")
         elif self._open:
             self._db.execute("rollback")
