@@ -13,10 +13,10 @@ from workers import DurableObject
 from durable import bridge, envelope
 from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
-from orchestrator.control import control
+from orchestrator.control import control, stop
 from orchestrator.engine import JobEngine
 from orchestrator.export import export_page
-from orchestrator.model import ChildNotice, ControlJob, CreateJob, ParentRef, RetryJob
+from orchestrator.model import ChildNotice, ControlJob, CreateJob, ParentRef, RetryJob, StopJob
 from orchestrator.views import job_view, step_view
 
 
@@ -63,6 +63,10 @@ class JobObject(DurableObject):
     async def cancel(self, reason: str) -> str:
         """Ask the job to stop; the status out."""
         return self._answer(lambda: self._engine.cancel(reason))
+
+    async def stop(self, body: str) -> str:
+        """Have the job stop, and tell when it has: ``StopJob`` in, ``ChildOutcome`` or null out."""
+        return self._answer(lambda: stop(self._engine, msgspec.json.decode(body, type=StopJob)))
 
     async def pause(self) -> str:
         """Stop starting new work; the status out."""

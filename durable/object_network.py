@@ -10,7 +10,16 @@ from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary, ParentRef
+from orchestrator.model import (
+    ChildNotice,
+    ChildOutcome,
+    Created,
+    CreateJob,
+    DeletedJob,
+    JobSummary,
+    ParentRef,
+    StopJob,
+)
 
 JOBS = "JOBS"
 CATALOG = "CATALOG"
@@ -55,6 +64,10 @@ class ObjectNetwork:
             return envelope.unwrap(await self._job(job_id, "cancel", reason), JobStatus)
         except (ConflictError, UnknownJobError):
             return None  # it has ended, or never began
+
+    async def stop(self, job_id: str, request: StopJob) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        return envelope.unwrap(await self._job(job_id, "stop", _json(request)), ChildOutcome | None)  # type: ignore[arg-type]
 
     async def enqueue(self, queue: str, job_id: str) -> None:
         """See :class:`orchestrator.ports.Network`."""

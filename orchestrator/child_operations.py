@@ -1,13 +1,16 @@
-"""Operations on children that a workflow starts and does not wait for at once."""
+"""Operations on other jobs: children that a workflow starts and does not wait for at once, and jobs that it stops."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
+from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ChildOutcome, JobOptions
 from orchestrator.operations import Operation
+
+T = TypeVar("T")
 
 #: What becomes of a started child when its parent ends (docs/decisions/0010-children-started-without-waiting.md).
 OnParentEnd = Literal["cancel", "cancel_unless_completed", "keep"]
@@ -62,22 +65,52 @@ class StartedChild(msgspec.Struct, frozen=True, kw_only=True):
         return ChildHandle(id=self.job_id, operation=operation, deduplicated=not self.own)
 
 
-class JoinOp(Operation[object]):
+class EndOp(Operation[T]):
+    """Suspend until another job has ended."""
+
+    def __init__(self, name: str, *, key: str | None, job_id: str, operation: str, timeout_ms: int | None) -> None:
+        super().__init__(name, key)
+        self.job_id = job_id
+        #: The operation that started the other job, if one of this job's did.
+        self.operation = operation
+        self.timeout_ms = timeout_ms
+
+
+class JoinOp(EndOp[object]):
     """Suspend until a started job has ended."""
 
     kind = "join"
 
     def __init__(self, name: str, *, key: str | None, child: ChildHandle, timeout_ms: int | None) -> None:
-        super().__init__(name, key)
-        self.child = child
-        self.timeout_ms = timeout_ms
+        super().__init__(name, key=key, job_id=child.id, operation=child.operation, timeout_ms=timeout_ms)
+
+
+class StopOp(EndOp[JobStatus | None]):
+    """Cancel another job and suspend until it has ended."""
+
+    kind = "stop"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        key: str | None,
+        job_id: str,
+        reason: str,
+        workflows: tuple[str, ...],
+        timeout_ms: int | None,
+    ) -> None:
+        super().__init__(name, key=key, job_id=job_id, operation="", timeout_ms=timeout_ms)
+        self.reason = reason
+        #: Jobs of other workflows are left alone.
+        self.workflows = workflows
 
 
 class JoinState(msgspec.Struct, frozen=True):
-    """What the row of a join holds."""
+    """What the row of a wait for another job's end holds."""
 
     job_id: str
-    #: The operation that started the job.
+    #: The operation that started the job; empty when none of this job's did.
     operation: str
     outcome: ChildOutcome | None = None
     #: How often the job was asked to tell of its end.

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, S
 from datetime import UTC, datetime
 from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
-from orchestrator.child_operations import ChildHandle, JoinOp, OnParentEnd, StartOp
+from orchestrator.child_operations import ChildHandle, JoinOp, OnParentEnd, StartOp, StopOp
+from orchestrator.errors import InvalidRequestError
 from orchestrator.ids import checked_name
 from orchestrator.lane import Rate, Reserve, bucket_name
 from orchestrator.limits import STEP_TIMEOUT_MS
@@ -308,6 +309,44 @@ class JobContext:
                 ``timeout_ms``, and it goes on; ``unknown_job``: it has been deleted.
         """
         return JoinOp(checked_name(name), key=key, child=child, timeout_ms=timeout_ms)
+
+    def stop_job(
+        self,
+        job_id: str,
+        *,
+        reason: str = "",
+        workflows: Sequence[str] = (),
+        timeout_ms: int | None = None,
+        name: str = "stop job",
+        key: str | None = None,
+    ) -> StopOp:
+        """Cancel another job, whosever it is, and suspend until it has ended; returns the status it ended with.
+
+        None means that there is no such job. One that has ended already is left as it is. Children of the other job are
+        cancelled with it, and may end a little later.
+
+        Args:
+            job_id: the other job.
+            reason: what its error and its ``on_cancel`` hook are told.
+            workflows: a job of another workflow than these is no such job.
+            timeout_ms: how long to wait.
+            name: identifies the operation.
+            key: explicit key in parallel code.
+
+        Raises:
+            InvalidRequestError: a job cannot stop itself.
+            StepFailedError: code ``wait_timeout``: it has not ended within ``timeout_ms``.
+        """
+        if job_id == self.id:
+            raise InvalidRequestError("A job cannot stop itself and wait for that")
+        return StopOp(
+            checked_name(name),
+            key=key,
+            job_id=job_id,
+            reason=reason,
+            workflows=tuple(workflows),
+            timeout_ms=timeout_ms,
+        )
 
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
         """Say how far the job is; stored with the next checkpoint."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from orchestrator.engine import JobEngine
-from orchestrator.errors import ConflictError
-from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ControlJob
+from orchestrator.errors import ConflictError, UnknownJobError
+from orchestrator.lifecycle import TERMINAL, JobStatus
+from orchestrator.model import ChildOutcome, ControlJob, StopJob
 
 
 def control(engine: JobEngine, request: ControlJob) -> JobStatus:
@@ -29,3 +29,17 @@ def control(engine: JobEngine, request: ControlJob) -> JobStatus:
             return engine.retry(request.retry)
         case "delete":
             return engine.delete()
+
+
+def stop(engine: JobEngine, request: StopJob) -> ChildOutcome | None:
+    """Cancel a job unless it has ended; return how it ended, or have it tell when it does.
+
+    Raises:
+        UnknownJobError: nothing was created here, or it is of another workflow than those meant.
+    """
+    job = engine.known()
+    if request.workflows and job.workflow not in request.workflows:
+        raise UnknownJobError
+    if job.status not in TERMINAL:
+        engine.cancel(request.reason)
+    return engine.watch(request.watcher)

@@ -144,7 +144,7 @@ class JobEngine:
         if job.status in TERMINAL:
             return
         row = self.journal.step(notice.operation)
-        if row is not None and row.kind == "join":
+        if row is not None and row.kind in joining.KINDS:
             settled = joining.settle(self.journal, row, notice.outcome)
         else:
             settled = self.journal.settle_child(notice.operation, notice.outcome.key, codec.encode(notice.outcome))

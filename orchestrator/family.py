@@ -1,4 +1,4 @@
-"""What a slice does for a job's children: it moves fan-outs on, starts children and waits for them."""
+"""What a slice does about other jobs: it moves fan-outs on, starts children, and waits for the ends of jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from orchestrator import joining
 from orchestrator.attempt import Attempt, Settled, failed
-from orchestrator.child_operations import JoinOp, StartOp
+from orchestrator.child_operations import EndOp, StartOp
 from orchestrator.errors import OrchestratorError, RetryableError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
@@ -135,8 +135,8 @@ class Family:
         except Exception as error:
             return self._failed(key, error)
 
-    async def join(self, key: str, op: JoinOp) -> Settled | None:
-        """Wait for a job that was started before."""
+    async def join(self, key: str, op: EndOp[object]) -> Settled | None:
+        """Wait for another job's end."""
         clock, network = self._platform.clock, self._platform.network
         join = Join(self._execution.job, key, op, self._journal, network, self._slice.commit)
         try:

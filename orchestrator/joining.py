@@ -1,4 +1,4 @@
-"""Waits for a job that was started before.
+"""Waits for another job's end: one that was started before, or one that is to stop.
 
 The row is stored before the other job is asked to tell of its end, so that its notice always finds the row. A notice
 that is lost all the same is healed by asking again, less and less often.
@@ -12,18 +12,21 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.attempt import Settled, given_up
-from orchestrator.child_operations import JoinOp, JoinState
+from orchestrator.child_operations import EndOp, JoinState, StopOp
 from orchestrator.driver import Success
-from orchestrator.errors import ErrorRecord
+from orchestrator.errors import ErrorRecord, UnknownJobError
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.limits import CHILD_HEAL_MAX_MS, CHILD_HEAL_MS
-from orchestrator.model import ChildOutcome, JobRow, ParentRef, StepRow
+from orchestrator.model import ChildOutcome, JobRow, ParentRef, StepRow, StopJob
 from orchestrator.ports import Network
+
+#: The kinds of the operations that wait so.
+KINDS = frozenset({"join", "stop"})
 
 
 class Join:
-    """One wait for a job.
+    """One wait for a job's end.
 
     Args:
         job: the job that waits.
@@ -38,7 +41,7 @@ class Join:
         self,
         job: JobRow,
         key: str,
-        op: JoinOp,
+        op: EndOp[object],
         journal: Journal,
         network: Network,
         store: Callable[[Settled], None],
@@ -54,12 +57,12 @@ class Join:
         """Look whether the other job has ended, and see to it that it tells; return the end of the wait, if any.
 
         Raises:
-            UnknownJobError: there is no such job.
+            UnknownJobError: there is no such job. One that is to stop need not be there.
         """
         found = stored_outcome(self._journal, self._key)
         if found is not None:
             return self._ended(row, found, now_ms())
-        state = JoinState(self._op.child.id, self._op.child.operation, left_ms=self._op.timeout_ms)
+        state = JoinState(self._op.job_id, self._op.operation, left_ms=self._op.timeout_ms)
         over = False
         if row.value is None:
             self._store(Settled(_waiting(row, state, now_ms())))
@@ -68,7 +71,12 @@ class Join:
             over = state.left_ms == 0
             if not over:
                 self._store(Settled(_waiting(row, state, now_ms())))
-        told = await self._network.watch(state.job_id, ParentRef(self._job.job_id, self._key, ""))
+        try:
+            told = await self._ask(state.job_id)
+        except UnknownJobError:
+            if isinstance(self._op, StopOp):
+                return _completed(row, state, now_ms(), None)
+            raise
         found = stored_outcome(self._journal, self._key) or told
         if found is not None:
             return self._ended(row, found, now_ms())
@@ -77,18 +85,24 @@ class Join:
         message = f"{state.job_id} did not end within {self._op.timeout_ms} ms"
         return given_up(row, ErrorRecord(code="wait_timeout", message=message, step=self._key), now_ms())
 
+    async def _ask(self, job_id: str) -> ChildOutcome | None:
+        watcher = ParentRef(self._job.job_id, self._key, "")
+        if isinstance(self._op, StopOp):
+            request = StopJob(watcher=watcher, reason=self._op.reason, workflows=self._op.workflows)
+            return await self._network.stop(job_id, request)
+        return await self._network.watch(job_id, watcher)
+
     def _ended(self, row: StepRow, outcome: ChildOutcome, now_ms: int) -> Settled:
-        state = JoinState(self._op.child.id, self._op.child.operation, outcome=outcome)
+        state = JoinState(self._op.job_id, self._op.operation, outcome=outcome)
+        if isinstance(self._op, StopOp):
+            return _completed(row, state, now_ms, outcome.status)
         row = msgspec.structs.replace(row, value=codec.encode(state))
         if not outcome.ok:
             cause = None if outcome.error is None else f"{outcome.error.code}: {outcome.error.message}"
             message = f"The child {outcome.job_id} ended {outcome.status}"
             record = ErrorRecord(code="child_failed", message=message, step=self._key, cause=cause)
             return given_up(row, record, now_ms)
-        done = msgspec.structs.replace(
-            row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None, error=None
-        )
-        return Settled(done, Success(outcome.result), event=("step.completed", None))
+        return _completed(row, state, now_ms, outcome.result)
 
 
 def can_move(journal: Journal, row: StepRow, now_ms: int) -> bool:
@@ -104,7 +118,7 @@ def stored_outcome(journal: Journal, key: str) -> ChildOutcome | None:
 
 def settle(journal: Journal, row: StepRow, outcome: ChildOutcome) -> bool:
     """Store what the other job tells, once; tell whether it was stored."""
-    if row.kind != "join" or row.value is None or row.status in {StepStatus.COMPLETED, StepStatus.FAILED}:
+    if row.kind not in KINDS or row.value is None or row.status in {StepStatus.COMPLETED, StepStatus.FAILED}:
         return False
     state = codec.decode_as(row.value, JoinState)
     if state.outcome is not None or state.job_id != outcome.job_id:
@@ -112,6 +126,18 @@ def settle(journal: Journal, row: StepRow, outcome: ChildOutcome) -> bool:
     row.value = codec.encode(msgspec.structs.replace(state, outcome=outcome))
     journal.put_step(row)
     return True
+
+
+def _completed(row: StepRow, state: JoinState, now_ms: int, value: object) -> Settled:
+    done = msgspec.structs.replace(
+        row,
+        status=StepStatus.COMPLETED,
+        finished_at_ms=now_ms,
+        due_at_ms=None,
+        value=codec.encode(state),
+        error=None,
+    )
+    return Settled(done, Success(value), event=("step.completed", None))
 
 
 def _waiting(row: StepRow, state: JoinState, now_ms: int) -> StepRow:

@@ -88,6 +88,15 @@ class ControlJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry: RetryJob = RetryJob()
 
 
+class StopJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a job to stop, and to tell ``watcher`` when it has ended."""
+
+    watcher: ParentRef
+    reason: str = ""
+    #: A job of another workflow is not meant; any when empty.
+    workflows: tuple[str, ...] = ()
+
+
 class Progress(msgspec.Struct, frozen=True):
     """How far a job is, in a unit people know."""
 

@@ -15,7 +15,16 @@ import msgspec
 if TYPE_CHECKING:
     from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
     from orchestrator.lifecycle import JobStatus
-    from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary, ParentRef
+    from orchestrator.model import (
+        ChildNotice,
+        ChildOutcome,
+        Created,
+        CreateJob,
+        DeletedJob,
+        JobSummary,
+        ParentRef,
+        StopJob,
+    )
     from orchestrator.operations import Token
 
 #: What a Durable Object's SQLite stores faithfully (platform.md §1.2). ``bool`` and integers beyond 2**53 are refused.
@@ -221,6 +230,14 @@ class Network(Protocol):
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """Ask a job to stop; return its status now, or None when nothing is there to stop."""
+        ...
+
+    async def stop(self, job_id: str, request: StopJob) -> ChildOutcome | None:
+        """Ask a job to stop; return how it ended, or have it tell ``request.watcher`` when it does.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
         ...
 
     async def enqueue(self, queue: str, job_id: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from orchestrator import codec
 from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run
-from orchestrator.child_operations import JoinOp, StartOp
+from orchestrator.child_operations import EndOp, StartOp
 from orchestrator.driver import AnyOp, Success
 from orchestrator.errors import ErrorRecord, StepTimeoutError
 from orchestrator.execution import Execution
@@ -125,7 +125,7 @@ class Slice:
         op = self._execution.driver.pending[key].op
         if isinstance(op, ChildrenOp):
             return self._family.fanout(key, op).can_move(row, now_ms)
-        if isinstance(op, JoinOp):
+        if isinstance(op, EndOp):
             return self._family.can_join(key, row, now_ms)
         if isinstance(op, WaitOp):
             return arrived(op, self._journal) is not None or (row.due_at_ms is not None and row.due_at_ms <= now_ms)
@@ -161,7 +161,7 @@ class Slice:
             return self._family.pump(key, op)
         if isinstance(op, StartOp):
             return self._family.launch(key, op)
-        if isinstance(op, JoinOp):
+        if isinstance(op, EndOp):
             return self._family.join(key, op)
         return self._reserve(key, op) if isinstance(op, RateOp) else self._attempt(key)
 

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from orchestrator import codec
-from orchestrator.child_operations import JoinOp, JoinState, StartedChild, StartOp
+from orchestrator.child_operations import JoinOp, JoinState, StartedChild, StartOp, StopOp
 from orchestrator.model import ChildOutcome
 from orchestrator.operations import ChildrenOp, ChildrenResult, EachOp, EachResult, Operation, StepOp, TransactionOp
 
@@ -79,6 +79,9 @@ def restored(op: Operation[object], key: str, value: bytes | None) -> object:
     if isinstance(op, JoinOp) and value is not None:
         outcome = codec.decode_as(value, JoinState).outcome
         return None if outcome is None else outcome.result
+    if isinstance(op, StopOp) and value is not None:
+        outcome = codec.decode_as(value, JoinState).outcome
+        return None if outcome is None else outcome.status
     if isinstance(op, EachOp):
         return each_result(cast("EachOp[object]", op), value)
     if isinstance(op, ChildrenOp):

@@ -28,6 +28,7 @@ _REASONS = {
     ("rate", StepStatus.WAITING): "waiting for a token of a shared rate limit",
     ("children", StepStatus.WAITING): "waiting for child jobs",
     ("join", StepStatus.WAITING): "waiting for a child job",
+    ("stop", StepStatus.WAITING): "waiting for another job to stop",
 }
 
 

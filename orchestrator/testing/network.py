@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.control import stop
 from orchestrator.engine import JobEngine
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, DeletedJob, JobSummary, ParentRef
+from orchestrator.model import (
+    ChildNotice,
+    ChildOutcome,
+    Created,
+    CreateJob,
+    DeletedJob,
+    JobSummary,
+    ParentRef,
+    StopJob,
+)
 from orchestrator.testing.host import Copy
 
 if TYPE_CHECKING:
@@ -69,6 +79,16 @@ class WorldNetwork:
             return await self._to_job("cancel", job_id, lambda engine: engine.cancel(reason))
         except (ConflictError, UnknownJobError):
             return None
+
+    async def stop(self, job_id: str, request: StopJob) -> ChildOutcome | None:
+        """See :class:`orchestrator.ports.Network`."""
+        request = self._world.carry(request)
+
+        def call(engine: JobEngine) -> ChildOutcome | None:
+            found = stop(engine, request)
+            return None if found is None else self._world.carry(found)
+
+        return await self._to_job("stop", job_id, call)
 
     async def enqueue(self, queue: str, job_id: str) -> None:
         """See :class:`orchestrator.ports.Network`."""

@@ -106,3 +106,13 @@ def test_a_cancelled_parent_takes_its_child_along_or_not(api: Api, policy: str, 
     api.act(parent_id, "cancel")
     assert api.until(parent_id).status == "cancelled"
     assert api.until(str(parent.metadata["child"])).status == status
+
+
+def test_a_job_stops_another_and_waits_for_its_end(api: Api) -> None:
+    stopper = api.until(api.start("feature-stopper", {}))
+    assert stopper.status == "completed", stopper.error
+    child = api.job(str(msgspec.convert(stopper.result, dict[str, object])["child"]))
+    assert stopper.result == {"child": child.id, "ended": "cancelled", "nobody": None}
+    assert child.status == "cancelled"
+    assert child.error is not None
+    assert child.error.message == "no more"

@@ -42,4 +42,13 @@ async def parent(job: JobContext, payload: Family) -> dict[str, object]:
     return {"child": handle.id, "deduplicated": handle.deduplicated, "result": result}
 
 
-ALL = [child, parent]
+@workflow("feature-stopper")
+async def stopper(job: JobContext, payload: Family) -> dict[str, object]:
+    """Start a child that sleeps for long, and stop it."""
+    handle = await job.start_child("start", "feature-child", {"naps_ms": 86_400_000}, on_parent_end="keep")
+    ended = await job.stop_job(handle.id, reason="no more", workflows=["feature-child"])
+    nobody = await job.stop_job("run_00000000000000000000000000", name="stop nobody")
+    return {"child": handle.id, "ended": ended, "nobody": nobody}
+
+
+ALL = [child, parent, stopper]
