@@ -18,7 +18,9 @@ import subprocess
 import zipfile
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from local.stage import is_uploaded
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Part of every bytecode file's name, so that another interpreter release never meets old bytecode.
@@ -86,7 +88,7 @@ def _build(root: Path, target: Path, packages: Iterable[Path]) -> Bundle:
     _write(root, bundle.stdlib, [_tree(standard, None, "/lib/python314.zip")], with_sources=False)
     _write(root, bundle.library, [_tree(wheels, pure, "/lib/library.zip")], with_sources=False)
     site = "/lib/python3.14/site-packages"
-    ours = [Tree(path.parent, tuple(_python_files(path.parent, path)), site) for path in packages]
+    ours = [Tree(path.parent, tuple(filter(_is_ours, _python_files(path.parent, path))), site) for path in packages]
     _write(root, bundle.files, [_tree(wheels, native, site), *ours], with_sources=True)
     return bundle
 
@@ -119,6 +121,10 @@ def _tree(root: Path, top_level: list[str] | None, shown_root: str) -> Tree:
     for entry in entries:
         names.extend(_python_files(root, entry))
     return Tree(root, tuple(names), shown_root)
+
+
+def _is_ours(name: str) -> bool:
+    return is_uploaded(PurePath(name))
 
 
 def _python_files(root: Path, entry: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local.stage import MAIN, PACKAGES, ROOT
+from local.stage import MAIN, ROOT, sources
 
 
 class UploadError(Exception):
@@ -35,9 +35,8 @@ def dry_run(root: Path, target: Path) -> set[str]:
 
 
 def expected(root: Path) -> set[str]:
-    """Return the modules of the three packages, the main module moved to the top."""
-    sources = (path.relative_to(root) for package in PACKAGES for path in (root / package).rglob("*.py"))
-    return {source.name if source == MAIN else source.as_posix() for source in sources}
+    """Return the Worker's modules, the main module moved to the top."""
+    return {source.name if source == MAIN else source.as_posix() for source in sources(root)}
 
 
 def main() -> int:

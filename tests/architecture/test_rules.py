@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import orchestrator
+from local.stage import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("orchestrator", "steps", "durable", "local", "bench")
@@ -16,6 +17,9 @@ PACKAGES = ("orchestrator", "steps", "durable", "local", "bench")
 JAVASCRIPT = {"durable/bridge.py"}
 #: Where others' signatures say `Any`: JavaScript's side, the SDK's handlers, ASGI messages.
 UNTYPED = JAVASCRIPT | {"durable/worker.py", "durable/http/gate.py", "durable/http/jobs.py", "durable/http/app.py"}
+#: Parts of `orchestrator/` that run beside the engine and never in the Worker (local/stage.py leaves them out): they
+#: have a clock, randomness and an environment, and the engine must not know them.
+BESIDE_THE_ENGINE = frozenset({"client", "cli", "testing"})
 #: Names a savepoint by its depth, which no parameter can.
 SAVEPOINTS = "durable/sql_session.py"
 MAX_MODULE_LINES = 420
@@ -40,6 +44,11 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                 yield alias.name, node in top
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             yield node.module, node in top
+
+
+def engine_modules() -> list[Path]:
+    paths = modules("orchestrator")
+    return [path for path in paths if path.relative_to(ROOT / "orchestrator").parts[0] not in BESIDE_THE_ENGINE]
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -81,9 +90,16 @@ def test_any_is_used_where_others_signatures_say_it_and_nowhere_else() -> None:
 
 def test_the_engine_reads_no_clock_entropy_or_environment() -> None:
     forbidden = {"time", "random", "uuid", "secrets", "os"}
-    paths = [path for path in modules("orchestrator") if "testing" not in path.parts]
-    found = {name_of(path): sorted(imported_packages(path) & forbidden) for path in paths}
+    found = {name_of(path): sorted(imported_packages(path) & forbidden) for path in engine_modules()}
     assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_the_engine_knows_nothing_of_what_runs_beside_it() -> None:
+    beside = tuple(f"orchestrator.{name}" for name in BESIDE_THE_ENGINE)
+    paths = [*engine_modules(), *modules("steps", "durable")]
+    found = {name_of(path): [name for name, _ in imports(path) if name.startswith(beside)] for path in paths}
+    assert {name: names for name, names in found.items() if names} == {}
+    assert {f"orchestrator/{name}" for name in BESIDE_THE_ENGINE} == set(LEFT_OUT)
 
 
 def test_asyncpg_is_imported_when_it_is_used() -> None:

@@ -1,0 +1,333 @@
+"""What the API answers: a test compares it with the OpenAPI document. Members that a newer server adds are ignored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+#: Statuses in which a job has ended.
+TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A job is recorded, durably; ``deduplicated`` if an earlier request had recorded it."""
+
+    id: str
+    status: str
+    deduplicated: bool
+
+
+class BatchItem(msgspec.Struct, frozen=True):
+    """What became of one item of a batch: a job, or a problem document."""
+
+    index: int
+    id: str | None = None
+    status: str | None = None
+    deduplicated: bool | None = None
+    error: dict[str, object] | None = None
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What became of each item, in order."""
+
+    accepted: int
+    rejected: int
+    results: list[BatchItem]
+
+
+class Triggered(msgspec.Struct, frozen=True):
+    """The id of the job that was started: the same value from either backend."""
+
+    id: str
+
+
+class TriggeredMany(msgspec.Struct, frozen=True):
+    """The ids of several jobs; ``id`` is the first."""
+
+    id: str
+    ids: list[str]
+
+
+class StatusChange(msgspec.Struct, frozen=True):
+    """A job's status after a control action."""
+
+    id: str
+    status: str
+
+
+class EventAccepted(msgspec.Struct, frozen=True):
+    """The job keeps the event until its workflow asks for it; ``id`` is the job's."""
+
+    id: str
+    event: str
+
+
+class TokenCompleted(msgspec.Struct, frozen=True):
+    """The token is complete."""
+
+    success: bool
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a job is."""
+
+    done: float
+    total: float | None
+    unit: str
+
+
+class JobError(msgspec.Struct, frozen=True):
+    """Why something failed."""
+
+    code: str
+    message: str
+    step: str | None
+    attempt: int | None
+    cause: str | None
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """What a job waits for, and why."""
+
+    kind: str
+    key: str
+    reason: str
+    due_at: datetime | None
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job, exact at the moment of the answer."""
+
+    id: str
+    workflow: str
+    version: int
+    status: str
+    progress: Progress | None
+    metadata: dict[str, object]
+    result: object
+    error: JobError | None
+    tags: list[str]
+    parent_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+    slices: int
+    crashes: int
+    steps: int
+    rows_written: int
+    revision: int
+    waits: list[Wait]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job has ended, one way or another."""
+        return self.status in TERMINAL
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A step of a job's journal."""
+
+    key: str
+    kind: str
+    status: str
+    attempt: int
+    started_at: datetime
+    finished_at: datetime | None
+    due_at: datetime | None
+    error: JobError | None
+    counters: dict[str, int] | None
+
+
+class Steps(msgspec.Struct, frozen=True):
+    """The steps in the order in which they began."""
+
+    steps: list[Step]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line of a job's history."""
+
+    id: int
+    at: datetime
+    kind: str
+    key: str | None
+    data: object
+
+
+class Events(msgspec.Struct, frozen=True):
+    """A part of a job's history."""
+
+    events: list[Event]
+
+
+class JobSummary(msgspec.Struct, frozen=True):
+    """A job as the catalog knows it, which may be a moment behind."""
+
+    id: str
+    workflow: str
+    status: str
+    tags: list[str]
+    parent_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    error: str | None
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """One page of jobs, newest first."""
+
+    jobs: list[JobSummary]
+    next_cursor: str | None
+
+
+class BulkItem(msgspec.Struct, frozen=True):
+    """What became of one job or dead letter: its job's status, or a problem document."""
+
+    id: str
+    job_id: str | None = None
+    status: str | None = None
+    error: dict[str, object] | None = None
+
+
+class Bulk(msgspec.Struct, frozen=True):
+    """What became of each."""
+
+    done: int
+    refused: int
+    results: list[BulkItem]
+    next_cursor: str | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A job or message that gave up."""
+
+    id: str
+    kind: str
+    job_id: str | None
+    workflow: str | None
+    cause: str
+    at: datetime
+    detail: object
+    redriven_at: datetime | None
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True):
+    """One page of dead letters, newest first."""
+
+    dead_letters: list[DeadLetter]
+    next_cursor: str | None
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """A dead letter was tried again."""
+
+    id: str
+    job_id: str
+    status: str
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """A token bucket."""
+
+    count: int
+    per_ms: int
+    burst: int
+
+
+class KeyLimit(msgspec.Struct, frozen=True):
+    """What holds for each value of a kind of key."""
+
+    name: str
+    concurrency: int | None
+    rate: Rate | None
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """A lane: its limits and how it stands."""
+
+    name: str
+    workflows: list[str]
+    concurrency: int | None
+    rate: Rate | None
+    fair: bool
+    limits: list[KeyLimit]
+    paused: bool
+    running: int
+    waiting: int
+    keys: dict[str, int]
+    reasons: list[str]
+    next_due_at: datetime | None
+
+
+class Lanes(msgspec.Struct, frozen=True):
+    """The lanes of the workflows, by name."""
+
+    lanes: list[Lane]
+
+
+class ScheduleSummary(msgspec.Struct, frozen=True):
+    """A schedule as the list knows it, which may be a moment behind."""
+
+    id: str
+    workflow: str
+    cron: str
+    time_zone: str
+    origin: str
+    paused: bool
+    tags: list[str]
+    created_at: datetime
+    updated_at: datetime
+    next_at: datetime | None
+
+
+class SchedulePage(msgspec.Struct, frozen=True):
+    """One page of schedules, in the order of their ids."""
+
+    schedules: list[ScheduleSummary]
+    next_cursor: str | None
+
+
+class ScheduleEvent(msgspec.Struct, frozen=True):
+    """What became of one planned time, or of several in a row."""
+
+    planned_at: datetime
+    at: datetime
+    outcome: str
+    reason: str
+    job_id: str | None
+    count: int
+    error: str | None
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """A schedule, exact at the moment of the answer."""
+
+    id: str
+    workflow: str
+    payload: object
+    time_field: str | None
+    cron: str
+    time_zone: str
+    description: str
+    overlap: str
+    catch_up: str
+    catch_up_ms: int | None
+    tags: list[str]
+    origin: str
+    paused: bool
+    created_at: datetime
+    updated_at: datetime
+    upcoming: list[datetime]
+    waiting: int
+    history: list[ScheduleEvent]
+
+
+class Backfill(msgspec.Struct, frozen=True):
+    """What a backfill will run."""
+
+    times: int
+    first_at: datetime | None
+    last_at: datetime | None
