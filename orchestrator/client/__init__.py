@@ -25,6 +25,7 @@ from orchestrator.client.errors import (
     WaitTimeoutError,
 )
 from orchestrator.client.nonblocking import AsyncClient, AsyncProducer
+from orchestrator.client.payloads import NewJob, Options
 from orchestrator.client.plan import (
     trigger_delete_document_job,
     trigger_delete_ingest_job,
@@ -35,7 +36,6 @@ from orchestrator.client.plan import (
     trigger_meter_org_documents_jobs,
     trigger_re_ingest_job,
 )
-from orchestrator.client.payloads import NewJob, Options
 from orchestrator.client.retries import NO_RETRIES, Retries
 
 __all__ = [

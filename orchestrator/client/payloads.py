@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from orchestrator.client.errors import InvalidRequestError, Problem
 from orchestrator.client.flow import Request
 
 #: Seconds, or a ``timedelta``.
@@ -72,8 +73,9 @@ def wire_options(options: Options, key: str) -> dict[str, object]:
 
 
 def wire_job(workflow: str, payload: object, options: Options, key: str) -> dict[str, object]:
-    """Return a job as the API takes it."""
-    return {"workflow": workflow, "payload": payload, "options": wire_options(options, key)}
+    """Return a job as the API takes it; no payload is an empty one."""
+    body: object = {} if payload is None else payload
+    return {"workflow": workflow, "payload": body, "options": wire_options(options, key)}
 
 
 def _wire(value: object) -> object:
@@ -116,5 +118,11 @@ def text(value: object) -> str:
 
 
 def path(template: str, *parts: str) -> str:
-    """Return a path; what is put into it is escaped, slashes included."""
+    """Return a path; what is put into it is escaped, slashes included.
+
+    Raises:
+        InvalidRequestError: a part is empty or dots, which would lead to another path.
+    """
+    if not all(part.strip(".") for part in parts):
+        raise InvalidRequestError(422, Problem(code="invalid_request", detail=f"No id or name: {parts!r}"))
     return template.format(*(quote(part, safe="") for part in parts))

@@ -98,39 +98,39 @@ def trigger_ingestion_job(
     body: IngestionBody, plan: str | None = None, *, idempotency_key: str | None = None
 ) -> Flow[Triggered]:
     """Start ``trigger-ingestion-job``: ingest the documents of an ingest job."""
-    return _trigger(INGESTION, body, plan, idempotency_key)
+    return start(INGESTION, body, plan, idempotency_key)
 
 
 def trigger_re_ingest_job(
     body: JobBody, plan: str | None = None, *, idempotency_key: str | None = None
 ) -> Flow[Triggered]:
     """Start ``re-ingest-job``: process the documents of an ingest job again."""
-    return _trigger(RE_INGEST, body, plan, idempotency_key)
+    return start(RE_INGEST, body, plan, idempotency_key)
 
 
 def trigger_delete_document_job(body: DeleteDocumentBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
     """Start ``delete-document-job``."""
-    return _trigger(DELETE_DOCUMENT, body, None, idempotency_key)
+    return start(DELETE_DOCUMENT, body, None, idempotency_key)
 
 
 def trigger_delete_ingest_job(body: DeleteIngestJobBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
     """Start ``delete-ingest-job``: delete an ingest job with its documents."""
-    return _trigger(DELETE_INGEST_JOB, body, None, idempotency_key)
+    return start(DELETE_INGEST_JOB, body, None, idempotency_key)
 
 
 def trigger_delete_namespace_job(body: NamespaceBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
     """Start ``delete-namespace-job``."""
-    return _trigger(DELETE_NAMESPACE, body, None, idempotency_key)
+    return start(DELETE_NAMESPACE, body, None, idempotency_key)
 
 
 def trigger_delete_organization_job(body: OrganizationBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
     """Start ``delete-organization-job``."""
-    return _trigger(DELETE_ORGANIZATION, body, None, idempotency_key)
+    return start(DELETE_ORGANIZATION, body, None, idempotency_key)
 
 
 def trigger_meter_org_documents_job(body: OrganizationBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
     """Start ``meter-org-documents-job``: report an organization's pages to its meter."""
-    return _trigger(METER_ORG_DOCUMENTS, body, None, idempotency_key)
+    return start(METER_ORG_DOCUMENTS, body, None, idempotency_key)
 
 
 def trigger_meter_org_documents_jobs(
@@ -156,9 +156,10 @@ class _TriggerDevBatch(msgspec.Struct, frozen=True):
     runs: list[str]
 
 
-def _trigger(
+def start(
     trigger: Trigger, body: Mapping[str, object], plan: str | None, idempotency_key: str | None
 ) -> Flow[Triggered]:
+    """Start a job where the switch says; without an idempotency key the call gets one of its own."""
     key = idempotency_key or (yield from new_key())
     if (yield from backend()) is Backend.ORCHESTRATOR:
         request = _with_key(post(f"/trigger/{trigger.route}", without_none(body=body, plan=plan)), key)

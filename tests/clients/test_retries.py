@@ -54,9 +54,9 @@ def test_every_job_of_a_batch_gets_a_key_of_its_own_and_callers_keys_stay() -> N
     assert script.requests[0] == script.requests[1]
     assert script.body() == {
         "items": [
-            {"workflow": "a", "payload": None, "options": {"idempotency_key": "key-1:0"}},
-            {"workflow": "b", "payload": None, "options": {"idempotency_key": "mine"}},
-            {"workflow": "c", "payload": None, "options": {"tags": ["t"], "idempotency_key": "key-1:2"}},
+            {"workflow": "a", "payload": {}, "options": {"idempotency_key": "key-1:0"}},
+            {"workflow": "b", "payload": {}, "options": {"idempotency_key": "mine"}},
+            {"workflow": "c", "payload": {}, "options": {"tags": ["t"], "idempotency_key": "key-1:2"}},
         ]
     }
 
@@ -66,7 +66,7 @@ def test_a_policy_of_the_caller_is_a_key_too() -> None:
     script.run(jobs.enqueue("a", idempotency={"key": "k", "on_ended": "new"}))
     assert script.body() == {
         "workflow": "a",
-        "payload": None,
+        "payload": {},
         "options": {"idempotency": {"key": "k", "on_ended": "new"}},
     }
 
