@@ -18,8 +18,10 @@ from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
-from orchestrator.limits import MAX_WAITING_EVENTS, REQUEUE_MS, SLICE_UNITS
+from orchestrator.limits import MAX_WAITING_EVENTS
 from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, ParentRef, RetryJob
+from orchestrator.new_job import new_job
+from orchestrator.options import check
 from orchestrator.ports import Platform
 from orchestrator.restart import forget_steps
 from orchestrator.reuse import judge
@@ -72,16 +74,22 @@ class JobEngine:
         Raises:
             UnknownWorkflowError: the workflow is not registered.
             InvalidPayloadError: the payload does not fit its model.
+            ContradictionError: two options exclude each other.
             ConflictError: the idempotency key is taken by a request with another payload.
             RetryableError: a job of this id is being deleted.
         """
+        check(request.options)
         job = self._state.load()
-        if job is not None:
+        if job is not None and not request.options.debounce_ms:
             return judge(self._state, job, request)
         definition = self._registry.get(request.workflow)
         definition.parse(request.payload)
+        if job is not None:
+            created = judge(self._state, job, request)
+            self._wakeup.rearm()
+            return created
         now_ms = self._state.now_ms()
-        job = _new_job(request, definition.version, now_ms)
+        job = new_job(request, definition.version, now_ms)
         self._state.insert(job)
         if request.options.ttl_ms:
             self.journal.set_due(TTL, now_ms + request.options.ttl_ms)
@@ -364,40 +372,3 @@ class JobEngine:
         job.due_at_ms = self._state.now_ms()
         self.journal.update_job(job)
         self._wakeup.rearm()
-
-
-def _new_job(request: CreateJob, version: int, now_ms: int) -> JobRow:
-    options = request.options
-    direct = options.mode == "direct"
-    status = JobStatus.RUNNING if direct else JobStatus.QUEUED
-    due_at_ms = now_ms if direct else now_ms + REQUEUE_MS
-    if options.delay_ms:
-        status, due_at_ms = JobStatus.WAITING, now_ms + options.delay_ms
-    return JobRow(
-        job_id=request.job_id,
-        workflow=request.workflow,
-        version=version,
-        status=status,
-        phase="main",
-        epoch=0,
-        payload=codec.encode(request.payload, what="payload"),
-        options=codec.encode(options),
-        parent=None if request.parent is None else codec.encode(request.parent),
-        created_at_ms=now_ms,
-        started_at_ms=None,
-        finished_at_ms=None,
-        due_at_ms=due_at_ms,
-        slices=0,
-        paused_at_ms=None,
-        generation=0,
-        crashes=0,
-        crashes_total=0,
-        slice_open=False,
-        slice_units=SLICE_UNITS,
-        revision=1,
-        rows_written=0,
-        progress=None,
-        metadata=None,
-        result=None,
-        error=None,
-    )

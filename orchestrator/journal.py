@@ -134,6 +134,12 @@ class Journal:
             job.error,
         )
 
+    def replace_payload(self, job: JobRow) -> None:
+        """Store a payload, and when the job begins, over the former ones: the job has not started."""
+        self.sql.execute(
+            "update job set payload = ?, due_at_ms = ?, revision = ?", job.payload, job.due_at_ms, job.revision
+        )
+
     def epoch(self) -> int:
         """Return the epoch in force."""
         return integer(self.sql.execute("select epoch from job")[0][0])

@@ -23,6 +23,9 @@ MAX_TAGS: Final = 16
 MAX_TAG_CHARS: Final = 128
 #: Furthest start in the future (a year, as Temporal and Cloudflare Workflows allow).
 MAX_DELAY_MS: Final = 366 * 86_400_000
+#: A debounced job waits at most this many times its debounce, unless told otherwise: calls that never stop must not
+#: keep it from starting.
+DEBOUNCE_MAX_TIMES: Final = 10
 
 #: An ended job is kept this long unless its options say otherwise (Temporal's and Cloudflare Workflows' 30 days).
 RETENTION_MS: Final = 30 * 86_400_000

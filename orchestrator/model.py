@@ -24,6 +24,10 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retention_ms: int = RETENTION_MS
     #: Wait this long before starting.
     delay_ms: int = 0
+    #: Start this long after the last call with the key; each further one replaces the payload. 0 is at once.
+    debounce_ms: int = 0
+    #: However many calls come, start this long after the first; 0 is ten times ``debounce_ms``.
+    debounce_max_ms: int = 0
     #: A job that has not started after this long expires; 0 is never.
     ttl_ms: int = 0
     #: A job that is not done this long after it started fails; 0 is never. Paused time does not count.

@@ -16,6 +16,7 @@ from orchestrator.ids import derived_job_id
 from orchestrator.lifecycle import TERMINAL, JobStatus
 from orchestrator.limits import STUB_IDLE_MS
 from orchestrator.model import Created, CreateJob, JobOptions, JobRow
+from orchestrator.options import debounced_until_ms
 from orchestrator.state import RETENTION, JobState
 
 
@@ -47,9 +48,13 @@ def judge(state: JobState, job: JobRow, request: CreateJob) -> Created:
         raise RetryableError("The job of this id is being deleted", code="job_being_deleted")
     if not keyed:
         return found
+    if request.options.debounce_ms and codec.decode_as(job.options, JobOptions).debounce_ms:
+        if job.started_at_ms is None and job.status not in TERMINAL:
+            _push_back(state, job, request)
+            return found
+        return _pass_on(state, request, found)
     if _released(job, request.options, state.now_ms()):
-        state.journal.set_successor(request.generation + 1)
-        return msgspec.structs.replace(found, successor=request.generation + 1)
+        return _pass_on(state, request, found)
     if request.options.idempotency_on_ended != "new" and not _same(job.payload, request.payload):
         raise ConflictError(
             "The idempotency key belongs to a job with another payload",
@@ -57,6 +62,21 @@ def judge(state: JobState, job: JobRow, request: CreateJob) -> Created:
             details={"job_id": job.job_id},
         )
     return found
+
+
+def _pass_on(state: JobState, request: CreateJob, found: Created) -> Created:
+    """Have the key mean the next job from now on."""
+    state.journal.set_successor(request.generation + 1)
+    return msgspec.structs.replace(found, successor=request.generation + 1)
+
+
+def _push_back(state: JobState, job: JobRow, request: CreateJob) -> None:
+    """Take the payload of the latest call, and start that much later. A job that waits for its lane keeps its place."""
+    job.payload = codec.encode(request.payload, what="payload")
+    if job.due_at_ms is not None and state.tickets.get() is None:
+        job.due_at_ms = debounced_until_ms(request.options, job.created_at_ms, state.now_ms())
+    job.revision += 1
+    state.journal.replace_payload(job)
 
 
 def _released(job: JobRow, options: JobOptions, now_ms: int) -> bool:

@@ -110,7 +110,9 @@ def _waits(job: JobRow, journal: Journal, lane: PermitAnswer | None) -> tuple[Wa
             found = lane or PermitAnswer(granted=False, reason=ticket.reason, due_at_ms=ticket.due_at_ms)
             reason = "the permit is on its way" if found.granted else found.reason
             return (WaitView(kind="lane", key=ticket.lane, reason=reason, due_at_ms=found.due_at_ms),)
-        return (WaitView(kind="start", key="", reason="starts later", due_at_ms=job.due_at_ms),)
+        debounced = codec.decode_as(job.options, JobOptions).debounce_ms
+        reason = "starts when no further call comes, or after the longest wait" if debounced else "starts later"
+        return (WaitView(kind="start", key="", reason=reason, due_at_ms=job.due_at_ms),)
     return tuple(
         WaitView(kind=row.kind, key=row.key, reason=_reason(row), due_at_ms=row.due_at_ms)
         for row in journal.open_steps()

@@ -15,6 +15,7 @@ from orchestrator.ids import new_job_id
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_GENERATIONS_ASKED
 from orchestrator.model import Created, CreateJob, JobOptions
+from orchestrator.options import check
 from orchestrator.reuse import keyed_job_id
 
 #: Jobs of one request that are recorded at the same time.
@@ -36,17 +37,19 @@ def request_of(host: Host, job: JobIn, *, header_key: str | None = None) -> Crea
         UnknownWorkflowError: the workflow is not registered.
         InvalidPayloadError: the payload does not fit its model.
         InvalidRequestError: header and body name different idempotency keys.
+        ContradictionError: two options exclude each other.
     """
     policy = job.options.idempotency
     keys = {header_key, job.options.idempotency_key, None if policy is None else policy.key} - {None, ""}
     if len(keys) > 1:
         raise InvalidRequestError("The Idempotency-Key header and the options name different keys")
-    options = job.options.to_options(idempotency_key=next(iter(keys), None))
+    options = job.options.to_options(idempotency_key=next(iter(keys), None), now_ms=host.clock.now_ms())
     return request_for(host, job.workflow, job.payload, options)
 
 
 def request_for(host: Host, workflow: str, payload: object, options: JobOptions) -> CreateJob:
     """Return :func:`request_of` for options that are known."""
+    check(options)
     host.registry.get(workflow).parse(payload)
     key = options.idempotency_key
     job_id = keyed_job_id(workflow, key) if key else new_job_id(host.clock, host.entropy)

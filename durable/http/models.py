@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from orchestrator.errors import ContradictionError
 from orchestrator.lane import DEFAULT_KEY
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import (
@@ -100,6 +101,19 @@ class OptionsIn(Body):
         description="Wait this long before starting: seconds, or an ISO 8601 duration",
         examples=[30, "PT1H"],
     )
+    run_at: Time | None = Field(
+        default=None, description="Start then, not after a delay", examples=["2026-12-24T18:00Z"]
+    )
+    debounce: Delay = Field(
+        default=timedelta(),
+        description="Start this long after the last call with the idempotency key; each call replaces the payload",
+        examples=[5],
+    )
+    debounce_max: Delay = Field(
+        default=timedelta(),
+        description="However many calls come, start this long after the first; 0 is ten times the debounce",
+        examples=[60],
+    )
     ttl: Delay = Field(
         default=timedelta(), description="Expire if it has not started after this long; 0 is never", examples=[3600]
     )
@@ -127,15 +141,24 @@ class OptionsIn(Body):
             raise ValueError(f"lane_key and lane_keys.{DEFAULT_KEY} are the same thing: give one")
         return self
 
-    def to_options(self, *, idempotency_key: str | None) -> JobOptions:
-        """Return the engine's form of these options."""
+    def to_options(self, *, idempotency_key: str | None, now_ms: int) -> JobOptions:
+        """Return the engine's form of these options.
+
+        Raises:
+            ContradictionError: both a delay and a time.
+        """
         policy = self.idempotency
+        at_ms = ms_or_none(self.run_at)
+        if at_ms is not None and self.delay:
+            raise ContradictionError("run_at and delay are the same wish: give one")
         return JobOptions(
             idempotency_key=idempotency_key,
             idempotency_window_ms=0 if policy is None else _ms(policy.window),
             idempotency_on_ended="return" if policy is None else policy.on_ended,
             retention_ms=_ms(self.retention),
-            delay_ms=_ms(self.delay),
+            delay_ms=_ms(self.delay) if at_ms is None else max(0, at_ms - now_ms),
+            debounce_ms=_ms(self.debounce),
+            debounce_max_ms=_ms(self.debounce_max),
             ttl_ms=_ms(self.ttl),
             max_duration_ms=_ms(self.max_duration),
             priority=self.priority,

@@ -64,7 +64,9 @@ async def child(job: JobContext, payload: Wish) -> str:
 async def parent(job: JobContext, payload: Wish) -> list[object]:
     started: list[object] = []
     for number in range(payload.n):
-        options = JobOptions(tags=("started",), idempotency_key=payload.idempotency_key, idempotency_on_ended="new")
+        options = JobOptions(tags=("started",))
+        if payload.idempotency_key is not None:
+            options = JobOptions(idempotency_key=payload.idempotency_key, idempotency_on_ended="new", tags=("started",))
         handle = await job.start_child(
             "start",
             "child",

@@ -131,8 +131,9 @@ def test_an_event_name_has_a_bound(api: Api) -> None:
 
 
 def test_a_job_that_nobody_starts_expires(api: Api) -> None:
-    job_id = api.start("keep", {}, ttl=30, delay=60)
-    api.run()
+    api.post("/v1/lanes/diagnostic/pause", {})
+    job_id = api.start("diagnostic-lane", {}, ttl=30)
+    api.run(for_ms=40_000)
     assert status(api, job_id) == "expired"
 
 

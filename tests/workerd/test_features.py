@@ -98,6 +98,16 @@ def test_a_child_is_started_once_by_key_and_waited_for(api: Api) -> None:
     assert (child.status, child.tags, child.parent_id) == ("completed", ["feature"], first.id)
 
 
+def test_calls_in_quick_succession_are_one_job(api: Api) -> None:
+    ids = {
+        api.start("feature-note", {"text": text}, idempotency_key="notes", debounce=0.4, debounce_max=5)
+        for text in ("a", "b", "c")
+    }
+    assert len(ids) == 1
+    assert api.until(ids.pop()).result == "c"
+    assert api.job(api.start("feature-note", {"text": "d"}, idempotency_key="notes", debounce=0.1)).status == "waiting"
+
+
 @pytest.mark.parametrize(("policy", "status"), [("cancel_unless_completed", "cancelled"), ("keep", "completed")])
 def test_a_cancelled_parent_takes_its_child_along_or_not(api: Api, policy: str, status: str) -> None:
     parent_id = api.start("feature-parent", {"naps_ms": 2_000, "waits": False, "on_parent_end": policy})

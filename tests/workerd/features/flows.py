@@ -51,4 +51,13 @@ async def stopper(job: JobContext, payload: Family) -> dict[str, object]:
     return {"child": handle.id, "ended": ended, "nobody": nobody}
 
 
-ALL = [child, parent, stopper]
+class Note(BaseModel):
+    text: str
+
+
+@workflow("feature-note")
+async def note(job: JobContext, payload: Note) -> str:
+    return payload.text
+
+
+ALL = [child, parent, stopper, note]
