@@ -1,7 +1,7 @@
 """The catalog: summaries of jobs for lists and counts, and dead letters. The truth of one job is its own object.
 
 Every call is synchronous SQL between two awaits, so it commits as one (platform.md §1.3). Rows of a job are written at
-most: one job row with its three indexes, one count, and its tags the first time.
+most: one job row with its four indexes, one count, and its tags the first time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestrator.model import DeletedJob, JobSummary
 from orchestrator.ports import Sql, SqlRow, SqlValue
 from orchestrator.schema import migrate
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: A job that was looked after is left alone this long, doubling to the maximum while nothing about it changes.
 SWEEP_MS = 60_000
 SWEEP_MAX_MS = 600_000
@@ -29,10 +29,11 @@ _SCHEMA: tuple[LiteralString, ...] = (
     """create table if not exists job (
         id text primary key, workflow text, status text, tags text, parent_id text, created_at_ms integer,
         updated_at_ms integer, finished_at_ms integer, due_at_ms integer, revision integer, error text,
-        sweep_at_ms integer, sweeps integer) without rowid""",
+        sweep_at_ms integer, sweeps integer, tenant text) without rowid""",
     "create index if not exists job_by_time on job (created_at_ms, id)",
     "create index if not exists job_by_status on job (status, created_at_ms, id)",
     "create index if not exists job_by_workflow on job (workflow, created_at_ms, id)",
+    "create index if not exists job_by_tenant on job (tenant, created_at_ms, id) where tenant is not null",
     "create index if not exists job_by_sweep on job (sweep_at_ms) where sweep_at_ms is not null",
     """create table if not exists job_tag (
         tag text, created_at_ms integer, id text, primary key (tag, created_at_ms, id)) without rowid""",
@@ -46,10 +47,13 @@ _SCHEMA: tuple[LiteralString, ...] = (
         id text primary key, created_at_ms integer, deleted_at_ms integer) without rowid""",
 )
 #: From each earlier schema to the one after it.
-_UPGRADES: dict[int, LiteralString] = {1: "alter table dead_letter add column redriven_at_ms integer"}
+_UPGRADES: dict[int, LiteralString] = {
+    1: "alter table dead_letter add column redriven_at_ms integer",
+    2: "alter table job add column tenant text",
+}
 _SUMMARY_FIELDS = JobSummary.__struct_fields__
 _SELECT_JOB: LiteralString = """select job.id, job.workflow, job.status, job.tags, job.parent_id, job.created_at_ms,
-    job.updated_at_ms, job.finished_at_ms, job.due_at_ms, job.revision, job.error """
+    job.updated_at_ms, job.finished_at_ms, job.due_at_ms, job.revision, job.error, job.tenant """
 _FROM_ALL: LiteralString = "from job where (job.created_at_ms, job.id) < (?, ?)"
 _FROM_TAG: LiteralString = """from job_tag as tagged join job on job.id = tagged.id
     where tagged.tag = ? and (tagged.created_at_ms, tagged.id) < (?, ?)"""
@@ -155,6 +159,12 @@ class Catalog:
         if query.created_after_ms is not None:
             text += " and job.created_at_ms >= ?"
             params.append(query.created_after_ms)
+        if query.tenant is not None:
+            text += " and job.tenant = ?"
+            params.append(query.tenant)
+        if query.workflows is not None:
+            text += " and job.workflow in (select value from json_each(?))"
+            params.append(msgspec.json.encode(query.workflows).decode())
         text += _NEWEST if query.tag is None else _NEWEST_TAGGED
         rows = self._sql.execute(text, *params, query.limit + 1)
         jobs = [_summary(row) for row in rows[: query.limit]]
@@ -210,7 +220,7 @@ class Catalog:
         resting = summary.status in TERMINAL or summary.status is JobStatus.PAUSED
         self._sql.execute(
             """insert into job (id, workflow, status, tags, parent_id, created_at_ms, updated_at_ms, finished_at_ms,
-            due_at_ms, revision, error, sweep_at_ms, sweeps) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+            due_at_ms, revision, error, sweep_at_ms, tenant, sweeps) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
             on conflict (id) do update set status = excluded.status, updated_at_ms = excluded.updated_at_ms,
             finished_at_ms = excluded.finished_at_ms, due_at_ms = excluded.due_at_ms, revision = excluded.revision,
             error = excluded.error, sweep_at_ms = excluded.sweep_at_ms, sweeps = 0""",
@@ -226,6 +236,7 @@ class Catalog:
             summary.revision,
             summary.error,
             None if resting else summary.due_at_ms,
+            summary.tenant,
         )
 
 

@@ -19,6 +19,9 @@ class JobQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Created at this time or later, and before that time.
     created_after_ms: int | None = None
     created_before_ms: int | None = None
+    #: Only jobs of this tenant, and of these workflows, any when None: what the caller's key may see.
+    tenant: str | None = None
+    workflows: tuple[str, ...] | None = None
     cursor: str | None = None
     limit: int = 50
 
@@ -38,6 +41,9 @@ class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     redriven: bool | None = None
     created_after_ms: int | None = None
     created_before_ms: int | None = None
+    #: Only letters of this tenant's jobs, and of these workflows' jobs, any when None.
+    tenant: str | None = None
+    workflows: tuple[str, ...] | None = None
     cursor: str | None = None
     limit: int = 50
 

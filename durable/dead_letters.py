@@ -79,6 +79,13 @@ class DeadLetters:
         if query.created_after_ms is not None:
             text += " and at_ms >= ?"
             params.append(query.created_after_ms)
+        if query.tenant is not None:
+            text += " and exists (select 1 from job where job.id = dead_letter.job_id and job.tenant = ?)"
+            params.append(query.tenant)
+        if query.workflows is not None:
+            text += """ and exists (select 1 from job where job.id = dead_letter.job_id
+                and job.workflow in (select value from json_each(?)))"""
+            params.append(msgspec.json.encode(query.workflows).decode())
         text += " order by at_ms desc, id desc limit ?"
         rows = self._sql.execute(text, *params, query.limit + 1)
         letters = [_letter(row) for row in rows[: query.limit]]

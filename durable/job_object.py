@@ -17,7 +17,7 @@ from orchestrator.control import control, stop
 from orchestrator.engine import JobEngine
 from orchestrator.export import export_page
 from orchestrator.model import ChildNotice, ControlJob, CreateJob, ParentRef, RetryJob, StopJob
-from orchestrator.views import job_view, step_view
+from orchestrator.views import job_owner, job_view, step_view
 
 
 class JobObject(DurableObject):
@@ -105,6 +105,10 @@ class JobObject(DurableObject):
         """Complete a token: the key that its id names, and JSON data."""
         value: object = msgspec.json.decode(data)
         return self._answer(lambda: self._engine.complete_token(key, value))
+
+    async def owner(self) -> str:
+        """Whose the job is: ``JobOwner`` out."""
+        return self._answer(lambda: job_owner(self._engine.known()))
 
     async def view(self) -> str:
         """The job's status: ``JobView`` out. Looking at a job also mends a lost alarm."""

@@ -30,6 +30,7 @@ from orchestrator.model import (
     CreateJob,
     DeadLetter,
     Event,
+    JobOwner,
     JobSummary,
     JobView,
     RetryJob,
@@ -66,6 +67,10 @@ class ObjectJobs:
                 await self._env.send_batch(binding, bodies)
         except ObjectCallError as error:
             raise RetryableError(f"The queue {queue} took no message: {error}", code="queue_unavailable") from None
+
+    async def owner(self, job_id: str) -> JobOwner:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._job(job_id, "owner", JobOwner)
 
     async def view(self, job_id: str) -> JobView:
         """See :class:`durable.http.host.JobsBackend`."""

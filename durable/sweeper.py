@@ -77,6 +77,7 @@ def summary_of(view: JobView, now_ms: int) -> JobSummary:
         due_at_ms=now_ms,
         revision=view.revision,
         error=None if view.error is None else f"{view.error.code}: {view.error.message}"[:300],
+        tenant=view.tenant,
     )
 
 

@@ -18,6 +18,7 @@
     └── RequestError                  what callers sent is wrong; carries an HTTP status
         ├── InvalidRequestError       400  invalid_request
         ├── UnauthorizedError         401  unauthorized
+        ├── ForbiddenError            403  forbidden
         ├── UnknownJobError           404  unknown_job
         ├── UnknownLaneError          404  unknown_lane
         ├── UnknownWorkflowError      404  unknown_workflow
@@ -177,6 +178,13 @@ class UnauthorizedError(RequestError):
 
     code = "unauthorized"
     status = 401
+
+
+class ForbiddenError(RequestError):
+    """The key does not allow this."""
+
+    code = "forbidden"
+    status = 403
 
 
 class UnknownJobError(RequestError):

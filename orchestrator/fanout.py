@@ -38,8 +38,10 @@ class Fanout:
     def __init__(self, job: JobRow, key: str, op: ChildrenOp[object], journal: Journal, network: Network) -> None:
         self._job_id = job.job_id
         options = codec.decode_as(job.options, JobOptions)
-        #: What children inherit: the parent's place in the lanes.
-        self._options = JobOptions(mode="direct", priority=options.priority, lane_keys=options.lane_keys)
+        #: What children inherit: the parent's place in the lanes, and whose it is.
+        self._options = JobOptions(
+            mode="direct", priority=options.priority, lane_keys=options.lane_keys, tenant=options.tenant
+        )
         self._generation = job.generation
         self._key = key
         self._op = op

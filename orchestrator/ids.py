@@ -39,10 +39,11 @@ def checked_name(name: str, *, what: str = "name") -> str:
     """Return ``name`` if it may name a step, key or event.
 
     Raises:
-        InvalidRequestError: empty, too long, or with control characters.
+        InvalidRequestError: empty, too long, or with control characters (code ``invalid_name``).
     """
     if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise InvalidRequestError(f"A {what} has 1 to {MAX_NAME_CHARS} printable characters; got {name[:40]!r}")
+        detail = f"A {what} has 1 to {MAX_NAME_CHARS} printable characters; got {name[:40]!r}"
+        raise InvalidRequestError(detail, code="invalid_name")
     return name
 
 

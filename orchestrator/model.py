@@ -39,6 +39,8 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lane_keys: dict[str, str] = {}
     #: ``queue``: through the workflow's queue; ``direct``: handed to the job's own object at once.
     mode: Literal["queue", "direct"] = "queue"
+    #: Whose job it is. Keys that are restricted to another tenant do not learn that it exists; children inherit it.
+    tenant: str | None = None
 
 
 class ParentRef(msgspec.Struct, frozen=True):
@@ -247,6 +249,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     rows_written: int
     revision: int
     waits: tuple[WaitView, ...]
+    tenant: str | None = None
+
+
+class JobOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a job is: what decides who may see it. It never changes."""
+
+    workflow: str
+    tenant: str | None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +274,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     due_at_ms: int | None
     revision: int
     error: str | None
+    tenant: str | None = None
 
 
 class DeletedJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,14 +66,16 @@ class Retention:
     async def _is_needed(self, job: JobRow) -> bool:
         """Tell whether requests with the job's key still come by here on their way to a later job."""
         successor = self._journal.successor()
-        key = codec.decode_as(job.options, JobOptions).idempotency_key
+        options = codec.decode_as(job.options, JobOptions)
+        key = options.idempotency_key
         if successor is None or key is None:
             return False
         if self._journal.purge():
             # Somebody may be on the way to the successor at this moment.
             self._journal.set_due(RETENTION, self._state.now_ms() + STUB_IDLE_MS)
             return True
-        alive = await self._platform.network.alive(keyed_job_id(job.workflow, key, successor))
+        successor_id = keyed_job_id(job.workflow, key, successor, tenant=options.tenant)
+        alive = await self._platform.network.alive(successor_id)
         if alive:
             self._journal.set_due(RETENTION, self._state.now_ms() + STUB_POLL_MS)
         return alive or not self.is_due(job) or self._journal.successor() != successor

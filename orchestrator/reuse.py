@@ -20,9 +20,13 @@ from orchestrator.options import debounced_until_ms
 from orchestrator.state import RETENTION, JobState
 
 
-def keyed_job_id(workflow: str, key: str, generation: int = 0) -> str:
-    """Return the id of the job that a workflow's key means, in its first or a later generation."""
-    first = derived_job_id(workflow, key)
+def keyed_job_id(workflow: str, key: str, generation: int = 0, *, tenant: str | None = None) -> str:
+    """Return the id of the job that a tenant's key means for a workflow, in its first or a later generation.
+
+    Keys of different tenants never meet in one job: its id would tell one of them what the other has asked for.
+    """
+    # No workflow's name is empty, so a tenant's ids are no other's.
+    first = derived_job_id(workflow, key) if tenant is None else derived_job_id("", tenant, workflow, key)
     return first if generation == 0 else derived_job_id("generation", first, str(generation))
 
 

@@ -30,21 +30,23 @@ def migrate(
         tables: statements that may be repeated.
         version: of these tables.
         what: names the object in errors.
-        upgrades: by earlier version, the statement that leads to this one.
+        upgrades: by earlier version, the statement that leads to the next.
 
     Raises:
         OrchestratorError: another release has written here (code ``schema``).
     """
     sql.execute("create table if not exists schema_version (version integer primary key)")
+    stored = sql.execute("select max(version) from schema_version")[0][0]
+    found = version if stored is None else integer(stored)
+    # First what brings old tables up to date: the statements below may need their new columns.
+    while found < version and found in upgrades:
+        sql.execute(upgrades[found])
+        found += 1
+    if found != version:
+        raise OrchestratorError(f"The {what} has schema {found}; this release reads {version}", code="schema")
     for statement in tables:
         sql.execute(statement)
-    stored = sql.execute("select max(version) from schema_version")[0][0]
     if stored is None:
         sql.execute("insert into schema_version (version) values (?)", version)
-        return
-    found = integer(stored)
-    if found in upgrades:
-        sql.execute(upgrades[found])
+    elif integer(stored) != version:
         sql.execute("update schema_version set version = ?", version)
-    elif found != version:
-        raise OrchestratorError(f"The {what} has schema {found}; this release reads {version}", code="schema")

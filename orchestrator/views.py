@@ -13,6 +13,7 @@ from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.model import (
     ChildOutcome,
     JobOptions,
+    JobOwner,
     JobRow,
     JobSummary,
     JobView,
@@ -59,7 +60,13 @@ def job_view(job: JobRow, journal: Journal, lane: PermitAnswer | None = None) ->
         rows_written=job.rows_written,
         revision=job.revision,
         waits=_waits(job, journal, lane),
+        tenant=options.tenant,
     )
+
+
+def job_owner(job: JobRow) -> JobOwner:
+    """Return whose the job is."""
+    return JobOwner(workflow=job.workflow, tenant=codec.decode_as(job.options, JobOptions).tenant)
 
 
 def step_view(row: StepRow) -> StepView:
@@ -86,11 +93,12 @@ def job_outcome(job: JobRow, key: str) -> ChildOutcome:
 def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
     """Return what the catalog is to know."""
     error = _error(job.error)
+    options = codec.decode_as(job.options, JobOptions)
     return JobSummary(
         id=job.job_id,
         workflow=job.workflow,
         status=job.status,
-        tags=codec.decode_as(job.options, JobOptions).tags,
+        tags=options.tags,
         parent_id=_parent_id(job),
         created_at_ms=job.created_at_ms,
         updated_at_ms=job.finished_at_ms or job.started_at_ms or job.created_at_ms,
@@ -98,6 +106,7 @@ def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
         due_at_ms=due_at_ms,
         revision=job.revision,
         error=None if error is None else f"{error.code}: {error.message}"[:300],
+        tenant=options.tenant,
     )
 
 

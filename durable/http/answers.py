@@ -7,9 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from durable.http.problems import Problem
 from orchestrator.lifecycle import JobStatus, StepStatus
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T12:00:00.000Z"])]
+
+
+JobId = Annotated[str, Field(description="The job's id", examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])]
+Workflow = Annotated[str, Field(examples=["trigger-ingestion-job"])]
+Tag = Annotated[str, Field(examples=["org_1"])]
+LetterId = Annotated[str, Field(examples=["job:run_01kx3m0d5v9q8w7e6r5t4y3u2z"])]
+Cursor = Annotated[str, Field(description="Leads to the next page", examples=["MTc2Mzk4MjQwMDAwMDpydW5f"])]
+StepKey = Annotated[str, Field(description="Its name; `#2` and so on for the same name again", examples=["load"])]
 
 
 def timestamp(at_ms: int) -> str:
@@ -22,10 +31,34 @@ def timestamp_or_none(at_ms: int | None) -> str | None:
     return None if at_ms is None else timestamp(at_ms)
 
 
+class HealthOut(BaseModel):
+    """The Worker runs."""
+
+    status: Literal["ok"]
+
+
+class WorkflowOut(BaseModel):
+    """A workflow that jobs may be of."""
+
+    name: str = Field(examples=["diagnostic-echo"])
+    version: int
+    queue: str = Field(description="The queue its jobs travel through", examples=["orchestrator-default-queue"])
+    lane: str | None = Field(description="The lane whose limits they share", examples=["ingestion"])
+    payload_schema: dict[str, object] = Field(
+        description="JSON schema of the payload", examples=[{"type": "object", "properties": {}}]
+    )
+
+
+class WorkflowsOut(BaseModel):
+    """The workflows by name."""
+
+    workflows: list[WorkflowOut]
+
+
 class AcceptedOut(BaseModel):
     """A job is recorded."""
 
-    id: str = Field(examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])
+    id: JobId
     status: JobStatus
     deduplicated: bool = Field(description="Whether an earlier request had recorded this job")
 
@@ -33,11 +66,11 @@ class AcceptedOut(BaseModel):
 class BatchItemOut(BaseModel):
     """What became of one item: a job, or a problem."""
 
-    index: int
-    id: str | None = None
+    index: int = Field(examples=[0])
+    id: JobId | None = None
     status: JobStatus | None = None
     deduplicated: bool | None = None
-    error: dict[str, object] | None = Field(default=None, description="A problem document")
+    error: Problem | None = None
 
 
 class BatchOut(BaseModel):
@@ -51,10 +84,10 @@ class BatchOut(BaseModel):
 class BulkItemOut(BaseModel):
     """What became of one job or dead letter: its job's status, or a problem."""
 
-    id: str
-    job_id: str | None = Field(default=None, description="A dead letter's job")
+    id: str = Field(examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])
+    job_id: JobId | None = Field(default=None, description="A dead letter's job")
     status: JobStatus | None = None
-    error: dict[str, object] | None = Field(default=None, description="A problem document")
+    error: Problem | None = None
 
 
 class BulkOut(BaseModel):
@@ -63,41 +96,41 @@ class BulkOut(BaseModel):
     done: int
     refused: int
     results: list[BulkItemOut]
-    next_cursor: str | None = None
+    next_cursor: Cursor | None = None
 
 
 class RedrivenOut(BaseModel):
     """A dead letter was tried again."""
 
-    id: str
-    job_id: str
+    id: LetterId
+    job_id: JobId
     status: JobStatus
 
 
 class TriggerOut(BaseModel):
     """The job's id."""
 
-    id: str = Field(examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])
+    id: JobId
 
 
 class TriggerManyOut(TriggerOut):
-    """The ids of several jobs; ``id`` is the first."""
+    """The ids of several jobs, when several were asked for; ``id`` is the first."""
 
-    ids: list[str]
+    ids: list[JobId] = Field(default_factory=list[str], examples=[["run_01kx3m0d5v9q8w7e6r5t4y3u2z"]])
 
 
 class StatusOut(BaseModel):
     """A job's status after a control action."""
 
-    id: str
+    id: JobId
     status: JobStatus
 
 
 class EventAcceptedOut(BaseModel):
     """The job keeps the event until its workflow asks for it."""
 
-    id: str = Field(description="The job's id")
-    event: str
+    id: JobId
+    event: str = Field(examples=["signed"])
 
 
 class TokenOut(BaseModel):
@@ -109,43 +142,44 @@ class TokenOut(BaseModel):
 class ProgressOut(BaseModel):
     """How far a job is."""
 
-    done: float
-    total: float | None
-    unit: str
+    done: float = Field(examples=[120])
+    total: float | None = Field(examples=[400])
+    unit: str = Field(examples=["pages"])
 
 
 class ErrorOut(BaseModel):
     """Why something failed."""
 
-    code: str
-    message: str
-    step: str | None
+    code: str = Field(description="Stable, for programs", examples=["http_timeout"])
+    message: str = Field(examples=["The embedding service did not answer within 60 s"])
+    step: StepKey | None
     attempt: int | None
-    cause: str | None
+    cause: str | None = Field(description="What was behind it, where there is something", examples=[None])
 
 
 class WaitOut(BaseModel):
     """What a job waits for, and why."""
 
-    kind: str
-    key: str
-    reason: str
+    kind: str = Field(examples=["sleep"])
+    key: str = Field(description="The step or lane", examples=["cool down"])
+    reason: str = Field(examples=["sleeping"])
     due_at: Timestamp | None
 
 
 class JobOut(BaseModel):
     """A job, exact at the moment of the answer."""
 
-    id: str
-    workflow: str
+    id: JobId
+    workflow: Workflow
     version: int = Field(description="The workflow's version when the job was created")
     status: JobStatus
     progress: ProgressOut | None
-    metadata: dict[str, object]
-    result: object
-    error: ErrorOut | None
-    tags: list[str]
-    parent_id: str | None
+    metadata: dict[str, object] = Field(description="What the workflow has set")
+    result: object = Field(description="What the workflow returned; null before", examples=[None])
+    error: ErrorOut | None = Field(examples=[None])
+    tags: list[Tag]
+    parent_id: JobId | None = Field(examples=[None])
+    tenant: str | None = Field(description="Whose job it is", examples=["org_1"])
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
@@ -154,22 +188,22 @@ class JobOut(BaseModel):
     crashes: int = Field(description="Slices that died and were resumed")
     steps: int
     rows_written: int
-    revision: int
+    revision: int = Field(description="Raised when the status changes")
     waits: list[WaitOut] = Field(description="What the job waits for, and why")
 
 
 class StepOut(BaseModel):
     """A step of a job's journal. Values stay private."""
 
-    key: str
-    kind: str
+    key: StepKey
+    kind: str = Field(examples=["step"])
     status: StepStatus
     attempt: int
     started_at: Timestamp
     finished_at: Timestamp | None
     due_at: Timestamp | None
-    error: ErrorOut | None
-    counters: dict[str, int] | None
+    error: ErrorOut | None = Field(examples=[None])
+    counters: dict[str, int] | None = Field(description="What a loop or fan-out counts", examples=[None])
 
 
 class StepsOut(BaseModel):
@@ -184,7 +218,7 @@ class EventOut(BaseModel):
     id: int = Field(description="What Last-Event-ID refers to")
     at: Timestamp
     kind: str = Field(examples=["job.completed"])
-    key: str | None
+    key: StepKey | None = Field(examples=[None])
     data: object
 
 
@@ -197,42 +231,45 @@ class EventsOut(BaseModel):
 class SummaryOut(BaseModel):
     """A job as the catalog knows it, which may be a moment behind."""
 
-    id: str
-    workflow: str
+    id: JobId
+    workflow: Workflow
     status: JobStatus
-    tags: list[str]
-    parent_id: str | None
+    tags: list[Tag]
+    parent_id: JobId | None
+    tenant: str | None = Field(description="Whose job it is", examples=["org_1"])
     created_at: Timestamp
     updated_at: Timestamp
     finished_at: Timestamp | None
-    error: str | None
+    error: str | None = Field(examples=[None])
 
 
 class JobsOut(BaseModel):
     """One page of jobs, newest first."""
 
     jobs: list[SummaryOut]
-    next_cursor: str | None
+    next_cursor: Cursor | None
 
 
 class DeadLetterOut(BaseModel):
     """A job or message that gave up."""
 
-    id: str
+    id: LetterId
     kind: Literal["job", "message"]
-    job_id: str | None
-    workflow: str | None
-    cause: str
+    job_id: JobId | None
+    workflow: Workflow | None
+    cause: str = Field(examples=["step_crashed: the step killed its slice 5 times"])
     at: Timestamp
     detail: object
-    redriven_at: Timestamp | None = Field(description="When it was tried again; a job's letter goes when it runs")
+    redriven_at: Timestamp | None = Field(
+        description="When it was tried again; a job's letter goes when it runs", examples=[None]
+    )
 
 
 class DeadLettersOut(BaseModel):
     """One page of dead letters, newest first."""
 
     dead_letters: list[DeadLetterOut]
-    next_cursor: str | None
+    next_cursor: Cursor | None
 
 
 class RateOut(BaseModel):
@@ -254,8 +291,8 @@ class KeyLimitOut(BaseModel):
 class LaneOut(BaseModel):
     """A lane: its limits and how it stands."""
 
-    name: str
-    workflows: list[str] = Field(description="Whose jobs go through this lane")
+    name: str = Field(examples=["ingestion"])
+    workflows: list[Workflow] = Field(description="Whose jobs go through this lane")
     concurrency: int | None
     rate: RateOut | None
     fair: bool = Field(description="Whether values of the first kind of key take turns")
@@ -264,7 +301,9 @@ class LaneOut(BaseModel):
     running: int
     waiting: int
     keys: dict[str, int] = Field(description="Permits out, by key with most", examples=[{"organization=o1": 5}])
-    reasons: list[str] = Field(description="What keeps waiting jobs waiting")
+    reasons: list[str] = Field(
+        description="What keeps waiting jobs waiting", examples=[["organization=o1 has 5 of 5 permits"]]
+    )
     next_due_at: Timestamp | None = Field(description="When a rate lets the next job start")
 
 

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.http import answers, enqueue, models
+from durable.http.access import Scope, needs
 from durable.http.host import Host, host_of
-from durable.http.problems import faults_of, problem_document, problem_of
+from durable.http.problems import Problem, faults_of, item_problem, problem_document
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
 from orchestrator.errors import OrchestratorError
@@ -21,6 +22,7 @@ router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 
 @router.post("/v1/jobs/batch", status_code=202, responses={202: {"model": answers.BatchOut}})
+@needs(Scope.ENQUEUE)
 async def create_jobs(request: Request, body: models.BatchIn) -> Response:
     """Record up to 1,000 jobs. Each accepted one is durable when 202 is answered; the others carry their problem."""
     host = host_of(request)
@@ -37,20 +39,21 @@ async def create_jobs(request: Request, body: models.BatchIn) -> Response:
     return answer(outcome, status=202, exclude_none=True)
 
 
-async def _one(host: Host, item: object) -> tuple[str, Created | dict[str, object]]:
+async def _one(host: Host, item: object) -> tuple[str, Created | Problem]:
     """Return the item's workflow, and the job or the problem that became of it."""
     try:
         job = models.JobIn.model_validate(item)
     except ValidationError as error:
         faults = faults_of([dict(fault) for fault in error.errors(include_url=False, include_input=False)])
-        return "", problem_document(422, "invalid_request", "The item does not fit", extra={"errors": faults})
+        document = problem_document(422, "invalid_request", "The item does not fit", extra={"errors": faults})
+        return "", Problem.model_validate(document)
     try:
         return job.workflow, await enqueue.record(host, enqueue.request_of(host, job))
     except OrchestratorError as error:
-        return job.workflow, problem_of(error)
+        return job.workflow, item_problem(error)
 
 
-def _result(index: int, outcome: Created | dict[str, object]) -> answers.BatchItemOut:
+def _result(index: int, outcome: Created | Problem) -> answers.BatchItemOut:
     if isinstance(outcome, Created):
         return answers.BatchItemOut(
             index=index, id=outcome.id, status=outcome.status, deduplicated=outcome.deduplicated

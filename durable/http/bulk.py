@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from durable.catalog_model import JobQuery
 from durable.http import answers, enqueue, models
+from durable.http.access import Scope, needs
 from durable.http.host import Host, host_of
 from durable.http.jobs import checked
-from durable.http.problems import problem_of
+from durable.http.problems import item_problem
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
 from orchestrator.errors import OrchestratorError
@@ -22,6 +23,7 @@ router = APIRouter(tags=["control"], route_class=StrictRoute)
 
 
 @router.post("/v1/jobs/bulk", responses={200: {"model": answers.BulkOut}})
+@needs(Scope.OPERATE, "invalid_cursor")
 async def control_jobs(request: Request, body: models.BulkIn) -> Response:
     """Cancel, pause, resume, retry or delete many jobs: those named, or those a filter finds, newest first.
 
@@ -64,5 +66,5 @@ async def _one(host: Host, job_id: str, action: ControlJob) -> answers.BulkItemO
     try:
         status = await host.backend.control(checked(job_id), action)
     except OrchestratorError as error:
-        return answers.BulkItemOut(id=job_id, error=problem_of(error))
+        return answers.BulkItemOut(id=job_id, error=item_problem(error))
     return answers.BulkItemOut(id=job_id, status=status)

@@ -9,41 +9,49 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.http import answers, models
+from durable.http.access import Scope, by_token, needs
 from durable.http.host import host_of
-from durable.http.jobs import NO_JOB, JobId, checked
-from durable.http.problems import Problem
+from durable.http.jobs import JobId, checked
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
 from orchestrator.ids import checked_name
 from orchestrator.model import RetryJob
 from orchestrator.tokens import TokenAddress
 
+TokenId = Annotated[
+    str, Path(description="A token's id", examples=["waitpoint_01kx3m0d5v9q8w7e6r5t4y3u2z_YXBwcm92YWw"])
+]
+
 router = APIRouter(prefix="/v1/jobs", tags=["control"], route_class=StrictRoute)
 token_router = APIRouter(tags=["tokens"], route_class=StrictRoute)
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/cancel", status_code=202, responses={202: {"model": answers.StatusOut}})
+@needs(Scope.OPERATE, "unknown_job", "conflict")
 async def cancel_job(request: Request, job_id: JobId, body: models.CancelIn | None = None) -> Response:
     """Ask a job to stop. Steps under way end first, and the workflow's own cleaning up runs."""
     status = await host_of(request).backend.cancel(checked(job_id), body.reason if body else "")
     return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/pause", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/pause", status_code=202, responses={202: {"model": answers.StatusOut}})
+@needs(Scope.OPERATE, "unknown_job", "conflict")
 async def pause_job(request: Request, job_id: JobId) -> Response:
     """Have a job start nothing new. Time spent paused does not count for its waits and timeouts."""
     status = await host_of(request).backend.pause(checked(job_id))
     return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/resume", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/resume", status_code=202, responses={202: {"model": answers.StatusOut}})
+@needs(Scope.OPERATE, "unknown_job", "conflict")
 async def resume_job(request: Request, job_id: JobId) -> Response:
     """Have a paused job go on."""
     status = await host_of(request).backend.resume(checked(job_id))
     return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/retry", status_code=202, responses={202: {"model": answers.StatusOut}, **NO_JOB})
+@router.post("/{job_id}/retry", status_code=202, responses={202: {"model": answers.StatusOut}})
+@needs(Scope.OPERATE, "unknown_job", "conflict", "unknown_step")
 async def retry_job(request: Request, job_id: JobId, body: models.RetryIn | None = None) -> Response:
     """Run a job that ended without success again: from its failed steps, a named step, or scratch."""
     wish = RetryJob(from_step=body.from_step, scratch=body.scratch) if body else RetryJob()
@@ -51,9 +59,22 @@ async def retry_job(request: Request, job_id: JobId, body: models.RetryIn | None
     return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 
-@router.post("/{job_id}/events/{name}", status_code=202, responses={202: {"model": answers.EventAcceptedOut}, **NO_JOB})
+@router.post("/{job_id}/events/{name}", status_code=202, responses={202: {"model": answers.EventAcceptedOut}})
+@needs(
+    Scope.OPERATE,
+    "unknown_job",
+    "job_ended",
+    "inbox_full",
+    "invalid_name",
+    "value_too_large",
+    "value_not_encodable",
+    "invalid_payload",
+)
 async def send_event(
-    request: Request, job_id: JobId, name: Annotated[str, Path()], body: models.EventIn | None = None
+    request: Request,
+    job_id: JobId,
+    name: Annotated[str, Path(description="The event's name", examples=["signed"])],
+    body: models.EventIn | None = None,
 ) -> Response:
     """Hand an event to a job, which may wait for it now or later."""
     event = body or models.EventIn()
@@ -64,13 +85,10 @@ async def send_event(
 
 @token_router.post(
     "/api/v1/waitpoints/tokens/{token_id}/complete",
-    responses={
-        200: {"model": answers.TokenOut},
-        404: {"model": Problem, "description": "There is no such token"},
-        410: {"model": Problem, "description": "The token has expired"},
-    },
+    responses={200: {"model": answers.TokenOut}},
 )
-async def complete_token(request: Request, token_id: Annotated[str, Path()], body: models.TokenIn) -> Response:
+@by_token("unknown_token", "token_expired", "value_too_large", "value_not_encodable", "invalid_payload")
+async def complete_token(request: Request, token_id: TokenId, body: models.TokenIn) -> Response:
     """Complete a token. The bearer is the token's own access token; completing it again changes nothing."""
     address = cast("TokenAddress", request.scope["token"])  # the gate has checked the bearer
     await host_of(request).backend.complete_token(address, body.data)

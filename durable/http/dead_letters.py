@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from durable.catalog_model import DeadLetterQuery, Redriven
 from durable.http import answers, enqueue, models
+from durable.http.access import Scope, needs
 from durable.http.bulk import bulk_out
 from durable.http.host import Host, host_of
 from durable.http.jobs import MAX_PAGE
-from durable.http.problems import Problem, problem_of
+from durable.http.problems import item_problem
 from durable.http.shapes import answer, dead_letter_out
 from durable.http.strict import StrictRoute
 from orchestrator.errors import ConflictError, OrchestratorError
@@ -28,6 +29,7 @@ LetterId = Annotated[str, Path(max_length=MAX_NAME_CHARS, examples=["job:run_01k
 
 
 @router.get("", responses={200: {"model": answers.DeadLettersOut}})
+@needs(Scope.READ, "invalid_cursor")
 async def list_dead_letters(
     request: Request,
     kind: Literal["job", "message"] | None = None,
@@ -54,6 +56,7 @@ async def list_dead_letters(
 
 
 @router.post("/redrive", responses={200: {"model": answers.BulkOut}})
+@needs(Scope.OPERATE, "invalid_cursor")
 async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Response:
     """Try many dead letters again: those named, or those that a filter finds and nobody has tried again yet."""
     host = host_of(request)
@@ -77,10 +80,17 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
 @router.post(
     "/{letter_id}/redrive",
     status_code=202,
-    responses={
-        202: {"model": answers.RedrivenOut},
-        404: {"model": Problem, "description": "There is no such dead letter, or its job is gone"},
-    },
+    responses={202: {"model": answers.RedrivenOut}},
+)
+@needs(
+    Scope.OPERATE,
+    "unknown_dead_letter",
+    "unknown_job",
+    "unknown_workflow",
+    "unknown_step",
+    "conflict",
+    "not_redrivable",
+    "queue_unavailable",
 )
 async def redrive_dead_letter(request: Request, letter_id: LetterId, body: models.RetryIn | None = None) -> Response:
     """Try again what gave up: a failed job runs again, a message is sent again."""
@@ -95,7 +105,7 @@ async def _named(host: Host, letter_id: str) -> answers.BulkItemOut:
     try:
         letter = await host.backend.get_dead_letter(letter_id)
     except OrchestratorError as error:
-        return answers.BulkItemOut(id=letter_id, error=problem_of(error))
+        return answers.BulkItemOut(id=letter_id, error=item_problem(error))
     return await _one(host, letter)
 
 
@@ -103,7 +113,7 @@ async def _one(host: Host, letter: DeadLetter) -> answers.BulkItemOut:
     try:
         status = await _redrive(host, letter, RetryJob())
     except OrchestratorError as error:
-        return answers.BulkItemOut(id=letter.id, job_id=letter.job_id, error=problem_of(error))
+        return answers.BulkItemOut(id=letter.id, job_id=letter.job_id, error=item_problem(error))
     return answers.BulkItemOut(id=letter.id, job_id=letter.job_id, status=status)
 
 

@@ -36,13 +36,15 @@ def request_of(host: Host, job: JobIn, *, header_key: str | None = None) -> Crea
     Raises:
         UnknownWorkflowError: the workflow is not registered.
         InvalidPayloadError: the payload does not fit its model.
-        InvalidRequestError: header and body name different idempotency keys.
+        InvalidRequestError: header and body name different idempotency keys (code ``idempotency_keys_differ``).
         ContradictionError: two options exclude each other.
+        ForbiddenError: the caller's key is not for this workflow or tenant.
     """
     policy = job.options.idempotency
     keys = {header_key, job.options.idempotency_key, None if policy is None else policy.key} - {None, ""}
     if len(keys) > 1:
-        raise InvalidRequestError("The Idempotency-Key header and the options name different keys")
+        detail = "The Idempotency-Key header and the options name different keys"
+        raise InvalidRequestError(detail, code="idempotency_keys_differ")
     options = job.options.to_options(idempotency_key=next(iter(keys), None), now_ms=host.clock.now_ms())
     return request_for(host, job.workflow, job.payload, options)
 
@@ -50,9 +52,10 @@ def request_of(host: Host, job: JobIn, *, header_key: str | None = None) -> Crea
 def request_for(host: Host, workflow: str, payload: object, options: JobOptions) -> CreateJob:
     """Return :func:`request_of` for options that are known."""
     check(options)
+    options = host.principal.confine(workflow, options)
     host.registry.get(workflow).parse(payload)
     key = options.idempotency_key
-    job_id = keyed_job_id(workflow, key) if key else new_job_id(host.clock, host.entropy)
+    job_id = keyed_job_id(workflow, key, tenant=options.tenant) if key else new_job_id(host.clock, host.entropy)
     return CreateJob(job_id=job_id, workflow=workflow, payload=payload, options=options)
 
 
@@ -62,17 +65,17 @@ async def record(host: Host, request: CreateJob) -> Created:
     A key that was used again leads from its first job's object to the one that answers for it now.
     """
     created = await host.backend.create(request)
-    key = request.options.idempotency_key
+    key, tenant = request.options.idempotency_key, request.options.tenant
     asked = 1
     while created.successor is not None and key is not None:
         if asked > MAX_GENERATIONS_ASKED:
             raise RetryableError("The key's jobs changed while they were asked", code="object_unreachable")
-        job_id = keyed_job_id(request.workflow, key, created.successor)
+        job_id = keyed_job_id(request.workflow, key, created.successor, tenant=tenant)
         following = msgspec.structs.replace(request, job_id=job_id, generation=created.successor)
         created = await host.backend.create(following)
         asked += 1
         if created.successor is None and asked > 2:
-            await _shorten(host, keyed_job_id(request.workflow, key), following.generation)
+            await _shorten(host, keyed_job_id(request.workflow, key, tenant=tenant), following.generation)
     return created
 
 

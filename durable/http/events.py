@@ -8,11 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from durable.http import answers
+from durable.http.access import Scope, needs
 from durable.http.host import Host, host_of
-from durable.http.jobs import NO_JOB, JobId, checked
+from durable.http.jobs import JobId, checked
 from durable.http.shapes import answer, event_out
 from durable.http.strict import StrictRoute
 from orchestrator.errors import OrchestratorError, RetryableError
@@ -49,7 +51,7 @@ class EventStream(Response):
         self.background = None
         self.init_headers({"cache-control": "no-store"})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Send the parts as they come."""
         headers = [item for item in self.raw_headers if item[0] != b"content-length"]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
@@ -60,11 +62,9 @@ class EventStream(Response):
 
 @router.get(
     "/{job_id}/events",
-    responses={
-        200: {"model": answers.EventsOut, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        **NO_JOB,
-    },
+    responses={200: {"model": answers.EventsOut, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
+@needs(Scope.READ, "unknown_job")
 async def get_job_events(
     request: Request,
     job_id: JobId,

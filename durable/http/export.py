@@ -8,10 +8,12 @@ import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
+from durable.http.access import Scope, needs
 from durable.http.host import Host, host_of
-from durable.http.jobs import NO_JOB, JobId, checked
+from durable.http.jobs import JobId, checked
 from durable.http.strict import StrictRoute
 from orchestrator.export import FORMAT, SECTIONS, ExportPage
 
@@ -29,7 +31,7 @@ class JsonStream(Response):
         self.background = None
         self.init_headers({"content-disposition": f'attachment; filename="{file_name}"', "cache-control": "no-store"})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Send the parts as they come."""
         headers = [item for item in self.raw_headers if item[0] != b"content-length"]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
@@ -40,8 +42,9 @@ class JsonStream(Response):
 
 @router.get(
     "/{job_id}/export",
-    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **NO_JOB},
+    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
+@needs(Scope.READ, "unknown_job")
 async def export_job(request: Request, job_id: JobId) -> Response:
     """Everything that is stored of a job, values included, as one file.
 

@@ -7,18 +7,20 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from durable.http.access import NOBODY, ROOT, Principal
 from durable.http.host import Host
 from durable.http.problems import log_crash, problem
+from durable.http.restricted import on_behalf_of
 from orchestrator.errors import RequestError, UnauthorizedError
 from orchestrator.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: Answered without a key.
 _OPEN_PATHS = frozenset({"/healthz"})
@@ -26,19 +28,21 @@ _OPEN_PATHS = frozenset({"/healthz"})
 _TOKEN_PATH = re.compile("/api/v1/waitpoints/tokens/([^/]+)/complete")
 # The closing quote is optional and the quantifiers give nothing back: unterminated text costs one pass, not n².
 _TEXTS = re.compile(rb'(?s)"(?:[^"\\]++|\\.)*+"?')
+#: Their bodies mean nothing (RFC 9110 §9.3), so they are not read.
+_BODILESS = frozenset({"GET", "HEAD"})
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 class Gate:
-    """An ASGI application around another one.
+    """An ASGI application around the framework's.
 
     Args:
         app: what answers the requests that pass.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; the server's lifespan events are ignored, since nothing here is opened or closed."""
@@ -52,6 +56,7 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        scope["env"] = on_behalf_of(_principal_of(scope), host)
         started = False
 
         async def note_start(message: Message) -> None:
@@ -60,7 +65,7 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, _replay(body, receive), note_start)
+            await self.app(scope, _replay(body, receive), note_start)
         except Exception as error:
             # The framework raises again after it has answered; what was not answered is answered here.
             if not started:
@@ -73,13 +78,19 @@ def _refuse_stranger(scope: Message, host: Host) -> Response | None:
     if scope["path"] in _OPEN_PATHS:
         return None
     if not host.api_key:
-        return problem(503, "no_api_key_configured", "Set the secret API_KEY; until then every request is refused")
+        detail = "Set the secret API_KEY; until then every request is refused"
+        return problem(503, "no_api_key_configured", detail, headers={"retry-after": "60"})
     scheme, _, given = (_header(scope, b"authorization") or b"").partition(b" ")
     bearer = given.strip() if scheme.lower() == b"bearer" else b""
     token = _TOKEN_PATH.fullmatch(scope["path"])
     if token is not None:
         return _check_token(scope, host, token[1], bearer)
     return None if hmac.compare_digest(bearer, host.api_key.encode()) else _unauthorized()
+
+
+def _principal_of(scope: Message) -> Principal:
+    """Return on whose behalf an admitted request acts."""
+    return NOBODY if scope["path"] in _OPEN_PATHS or "token" in scope else ROOT
 
 
 def _check_token(scope: Message, host: Host, token_id: str, bearer: bytes) -> Response | None:
@@ -115,6 +126,8 @@ def is_too_deep(body: bytes) -> bool:
 
 
 async def _read(scope: Message, receive: Receive) -> tuple[bytes, Response | None]:
+    if scope["method"] in _BODILESS:
+        return b"", None
     declared = (_header(scope, b"content-length") or b"0").decode("latin-1")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         return b"", _too_large()

@@ -9,11 +9,12 @@ from typing import Protocol, cast
 from starlette.requests import Request
 
 from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
+from durable.http.access import NOBODY, Principal
 from durable.schedule_index import SchedulePage, ScheduleQuery
 from orchestrator.export import ExportPage
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
+from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobOwner, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
 from orchestrator.schedule import Schedule
 from orchestrator.schedule_model import Backfilled, CreatedSchedule, ScheduleView
@@ -34,6 +35,10 @@ class JobsBackend(Protocol):
 
     async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
         """Send jobs' ids to a queue."""
+        ...
+
+    async def owner(self, job_id: str) -> JobOwner:
+        """Return whose a job is, from its own object."""
         ...
 
     async def view(self, job_id: str) -> JobView:
@@ -184,6 +189,8 @@ class Host:
     #: Returns the signer of wait tokens.
     signer: Callable[[], TokenSigner]
     api_key: str | None = field(repr=False)
+    #: On whose behalf the request acts; the gate says so once it knows.
+    principal: Principal = NOBODY
 
 
 def host_of(request: Request) -> Host:

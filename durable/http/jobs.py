@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query
 from pydantic import AwareDatetime
@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.catalog_model import JobQuery
-from durable.http import answers, enqueue, models
+from durable.http import answers, enqueue, models, refusals
+from durable.http.access import Scope, needs
 from durable.http.host import host_of
-from durable.http.problems import Problem
 from durable.http.shapes import answer, job_out, step_out, summary_out
 from durable.http.strict import StrictRoute
 from orchestrator.errors import UnknownJobError
@@ -29,7 +29,6 @@ Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=MAX_IDEMPOTENCY_KEY_CHARS, description="As options.idempotency_key"),
 ]
-NO_JOB: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such job"}}
 
 
 def checked(job_id: str) -> str:
@@ -44,6 +43,7 @@ def checked(job_id: str) -> str:
 
 
 @router.post("", status_code=202, responses={202: {"model": answers.AcceptedOut}})
+@needs(Scope.ENQUEUE, *refusals.ENQUEUE, "idempotency_keys_differ")
 async def create_job(request: Request, body: models.JobIn, idempotency_key: Key = None) -> Response:
     """Record a job. When 202 is answered it is durable, whatever happens to the queue."""
     host = host_of(request)
@@ -54,20 +54,23 @@ async def create_job(request: Request, body: models.JobIn, idempotency_key: Key 
     )
 
 
-@router.get("/{job_id}", responses={200: {"model": answers.JobOut}, **NO_JOB})
+@router.get("/{job_id}", responses={200: {"model": answers.JobOut}})
+@needs(Scope.READ, "unknown_job")
 async def get_job(request: Request, job_id: JobId) -> Response:
     """A job's status, exact at this moment."""
     return answer(job_out(await host_of(request).backend.view(checked(job_id))))
 
 
-@router.delete("/{job_id}", status_code=204, responses={204: {"description": "It is no more"}, **NO_JOB})
+@router.delete("/{job_id}", status_code=204, responses={204: {"description": "It is no more"}})
+@needs(Scope.OPERATE, "unknown_job", "conflict")
 async def delete_job(request: Request, job_id: JobId) -> Response:
     """Delete a job that has ended, with everything that is stored of it. Its id and idempotency key are free again."""
     await host_of(request).backend.delete(checked(job_id))
     return Response(status_code=204)
 
 
-@router.get("/{job_id}/steps", responses={200: {"model": answers.StepsOut}, **NO_JOB})
+@router.get("/{job_id}/steps", responses={200: {"model": answers.StepsOut}})
+@needs(Scope.READ, "unknown_job")
 async def get_job_steps(request: Request, job_id: JobId) -> Response:
     """The steps of a job's journal."""
     steps = await host_of(request).backend.steps(checked(job_id))
@@ -75,11 +78,13 @@ async def get_job_steps(request: Request, job_id: JobId) -> Response:
 
 
 @router.get("", responses={200: {"model": answers.JobsOut}})
+@needs(Scope.READ, "invalid_cursor", "foreign_tenant")
 async def list_jobs(
     request: Request,
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
     status: JobStatus | None = None,
     tag: Annotated[str | None, Query(max_length=MAX_TAG_CHARS)] = None,
+    tenant: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
     created_after: AwareDatetime | None = None,
     created_before: AwareDatetime | None = None,
     cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
@@ -90,6 +95,7 @@ async def list_jobs(
         workflow=workflow,
         status=status,
         tag=tag,
+        tenant=tenant,
         created_after_ms=models.ms_or_none(created_after),
         created_before_ms=models.ms_or_none(created_before),
         cursor=cursor,

@@ -59,6 +59,7 @@ Time = Annotated[AwareDatetime, Field(strict=False, examples=["2026-11-24T12:00:
 Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS), AfterValidator(_printable)]
 Delay = Annotated[timedelta, Field(strict=False), BeforeValidator(_no_boolean), AfterValidator(_in_range)]
 LaneKey = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_printable)]
+Tenant = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_printable)]
 IdempotencyKey = Annotated[str, Field(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS)]
 
 
@@ -134,6 +135,12 @@ class OptionsIn(Body):
         examples=[{"organization": "org_1", "namespace": "ns_1"}],
     )
     mode: Literal["queue", "direct"] = Field(default="queue", description="direct: start at once, without the queue")
+    tenant: Tenant | None = Field(
+        default=None,
+        description="Whose job it is: keys of other tenants do not learn that it exists; a tenant's own key says it"
+        " by itself",
+        examples=["org_1"],
+    )
 
     @model_validator(mode="after")
     def _one_default_key(self) -> OptionsIn:
@@ -165,6 +172,7 @@ class OptionsIn(Body):
             tags=tuple(dict.fromkeys(self.tags)),
             lane_keys=self.lane_keys if self.lane_key is None else {DEFAULT_KEY: self.lane_key, **self.lane_keys},
             mode=self.mode,
+            tenant=self.tenant,
         )
 
 
@@ -172,7 +180,9 @@ class JobIn(Body):
     """Ask for a job."""
 
     workflow: str = Field(min_length=1, max_length=MAX_NAME_CHARS, examples=["diagnostic-echo"])
-    payload: object = Field(default=None, description="What the workflow's payload model asks for")
+    payload: object = Field(
+        default=None, description="What the workflow's payload model asks for", examples=[{"steps": 3}]
+    )
     options: OptionsIn = OptionsIn()
 
 
@@ -183,13 +193,14 @@ class BatchIn(Body):
         min_length=1,
         max_length=MAX_BATCH_JOBS,
         json_schema_extra={"items": {"$ref": "#/components/schemas/JobIn"}},
+        examples=[[{"workflow": "diagnostic-echo", "payload": {"steps": number}} for number in (3, 5)]],
     )
 
 
 class CancelIn(Body):
     """Say why a job is to stop."""
 
-    reason: str = Field(default="", max_length=1000)
+    reason: str = Field(default="", max_length=1000, examples=["The customer has left"])
 
 
 class RetryIn(Body):
@@ -209,7 +220,7 @@ class Found(Body):
     """Base of a request for many things: those that ``ids`` name, or a page of those that ``filter`` finds."""
 
     ids: list[Annotated[str, Field(max_length=MAX_NAME_CHARS)]] | None = Field(
-        default=None, min_length=1, max_length=MAX_BATCH_JOBS
+        default=None, min_length=1, max_length=MAX_BATCH_JOBS, description="Instead of a filter"
     )
     limit: int = Field(default=200, ge=1, le=MAX_BATCH_JOBS, description="How many one call does, with a filter")
     cursor: str | None = Field(default=None, max_length=MAX_CURSOR_CHARS, description="What the call before answered")
@@ -235,7 +246,9 @@ class BulkIn(Found):
     """An action on many jobs."""
 
     action: Literal["cancel", "pause", "resume", "retry", "delete"]
-    filter: JobFilterIn | None = None
+    filter: JobFilterIn | None = Field(
+        default=None, description="Instead of ids", examples=[{"workflow": "re-ingest-job", "status": "queued"}]
+    )
     reason: str = Field(default="", max_length=1000, description="Why they are cancelled")
 
     @model_validator(mode="after")
@@ -257,7 +270,9 @@ class LetterFilterIn(Body):
 class RedriveIn(Found):
     """Many dead letters."""
 
-    filter: LetterFilterIn | None = None
+    filter: LetterFilterIn | None = Field(
+        default=None, description="Instead of ids", examples=[{"kind": "job", "workflow": "re-ingest-job"}]
+    )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> RedriveIn:
@@ -269,14 +284,14 @@ class RedriveIn(Found):
 class EventIn(Body):
     """An event for a job."""
 
-    data: object = Field(default=None, description="What the workflow gets")
+    data: object = Field(default=None, description="What the workflow gets", examples=[{"approved": True}])
     id: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_CHARS, description="Counts once")
 
 
 class TokenIn(BaseModel):
     """What completes a token."""
 
-    data: object = None
+    data: object = Field(default=None, description="What the workflow gets", examples=[{"status": 200}])
 
 
 class TriggerIn(BaseModel):
@@ -286,6 +301,7 @@ class TriggerIn(BaseModel):
 
     body: object = Field(examples=[{"jobId": "job_1", "organizationId": "org_1"}])
     plan: str | None = Field(default=None, max_length=64, examples=["pro"])
+    tenant: Tenant | None = Field(default=None, description="As options.tenant of a job")
 
 
 class TriggerManyIn(BaseModel):

@@ -7,12 +7,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from durable.catalog_model import CatalogCounts
+from durable.http.access import Scope, needs
 from durable.http.host import host_of
+from durable.http.strict import StrictRoute
 
 #: The content type of Prometheus' text format, version 0.0.4.
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
 @router.get(
@@ -20,6 +22,7 @@ router = APIRouter(tags=["operations"])
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
+@needs(Scope.READ, shared=True)
 async def get_metrics(request: Request) -> Response:
     """Counts of jobs in Prometheus' text format."""
     host = host_of(request)

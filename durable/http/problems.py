@@ -85,6 +85,11 @@ def problem_of(error: OrchestratorError) -> dict[str, object]:
     return problem_document(500, "internal", "The request failed for an internal reason")
 
 
+def item_problem(error: OrchestratorError) -> Problem:
+    """Return :func:`problem_of` as part of a larger answer."""
+    return Problem.model_validate(problem_of(error))
+
+
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer an engine's error."""
     assert isinstance(error, OrchestratorError)  # noqa: S101 - what it is registered for

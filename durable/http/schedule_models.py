@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from durable.http.answers import Timestamp
+from durable.http.answers import Cursor, JobId, Timestamp
 from durable.http.models import Body, Tag
 from orchestrator.limits import (
     MAX_CRON_CHARS,
@@ -123,13 +123,13 @@ class BackfillIn(Body):
 class ScheduleSummaryOut(BaseModel):
     """A schedule as the list knows it, which may be a moment behind."""
 
-    id: str
-    workflow: str
-    cron: str
-    time_zone: str
+    id: Annotated[str, Field(examples=["org_1:nightly"])]
+    workflow: Workflow
+    cron: CronText
+    time_zone: TimeZone
     origin: Origin = Field(description="api: made by a caller; code: declared beside a workflow")
     paused: bool
-    tags: list[str]
+    tags: Tags
     created_at: Timestamp
     updated_at: Timestamp
     next_at: Timestamp | None = Field(description="The next planned time; null while it is paused")
@@ -139,7 +139,7 @@ class SchedulesOut(BaseModel):
     """One page of schedules, in the order of their ids."""
 
     schedules: list[ScheduleSummaryOut]
-    next_cursor: str | None
+    next_cursor: Cursor | None
 
 
 class ScheduleEventOut(BaseModel):
@@ -149,25 +149,25 @@ class ScheduleEventOut(BaseModel):
     at: Timestamp
     outcome: Outcome
     reason: Reason
-    job_id: str | None
+    job_id: JobId | None
     count: int
-    error: str | None
+    error: str | None = Field(examples=[None])
 
 
 class ScheduleOut(BaseModel):
     """A schedule, exact at the moment of the answer."""
 
-    id: str
-    workflow: str
+    id: Annotated[str, Field(examples=["org_1:nightly"])]
+    workflow: Workflow
     payload: object
-    time_field: str | None
-    cron: str
-    time_zone: str
+    time_field: str | None = Field(examples=[None])
+    cron: CronText
+    time_zone: TimeZone
     description: str = Field(description="The expression in words", examples=["At 12:00 every day"])
     overlap: Overlap
     catch_up: CatchUp
     catch_up_ms: int | None
-    tags: list[str]
+    tags: Tags
     origin: Origin = Field(description="api: made by a caller; code: declared beside a workflow")
     paused: bool
     created_at: Timestamp

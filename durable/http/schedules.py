@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.http import answers, models
+from durable.http.access import Scope, needs
 from durable.http.answers import timestamp, timestamp_or_none
 from durable.http.host import Host, host_of
 from durable.http.jobs import MAX_PAGE, Key
-from durable.http.problems import Problem
 from durable.http.schedule_models import (
     BackfillIn,
     BackfillOut,
@@ -35,8 +35,7 @@ from orchestrator.schedule_model import ScheduleSummary, ScheduleView
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=StrictRoute)
 
 ScheduleId = Annotated[str, Path(description="A schedule's id", examples=["org_1:nightly"])]
-NO_SCHEDULE: dict[int | str, dict[str, object]] = {404: {"model": Problem, "description": "There is no such schedule"}}
-SCHEDULE: dict[int | str, dict[str, object]] = {200: {"model": ScheduleOut}, **NO_SCHEDULE}
+SCHEDULE: dict[int | str, dict[str, object]] = {200: {"model": ScheduleOut}}
 
 
 def checked(schedule_id: str) -> str:
@@ -51,6 +50,16 @@ def checked(schedule_id: str) -> str:
 
 
 @router.post("", status_code=201, responses={200: {"model": ScheduleOut}, 201: {"model": ScheduleOut}})
+@needs(
+    Scope.OPERATE,
+    "schedule_exists",
+    "unknown_workflow",
+    "invalid_payload",
+    "invalid_cron",
+    "unknown_time_zone",
+    "contradictory_options",
+    shared=True,
+)
 async def create_schedule(request: Request, body: ScheduleIn) -> Response:
     """Make a schedule. Asking again for just the same one answers 200 with what is there."""
     host = host_of(request)
@@ -73,6 +82,7 @@ async def create_schedule(request: Request, body: ScheduleIn) -> Response:
 
 
 @router.get("", responses={200: {"model": SchedulesOut}})
+@needs(Scope.READ, "invalid_cursor", shared=True)
 async def list_schedules(
     request: Request,
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
@@ -88,12 +98,24 @@ async def list_schedules(
 
 
 @router.get("/{schedule_id}", responses=SCHEDULE)
+@needs(Scope.READ, "unknown_schedule", shared=True)
 async def get_schedule(request: Request, schedule_id: ScheduleId) -> Response:
     """A schedule: what it says, its next planned times, and what became of the last ones."""
     return answer(_schedule_out(await host_of(request).schedules.view(checked(schedule_id))))
 
 
 @router.patch("/{schedule_id}", responses=SCHEDULE)
+@needs(
+    Scope.OPERATE,
+    "unknown_schedule",
+    "declared_in_code",
+    "unknown_workflow",
+    "invalid_payload",
+    "invalid_cron",
+    "unknown_time_zone",
+    "contradictory_options",
+    shared=True,
+)
 async def change_schedule(request: Request, schedule_id: ScheduleId, body: ScheduleChangeIn) -> Response:
     """Change a schedule. A changed expression or time zone counts from now on."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
@@ -102,7 +124,8 @@ async def change_schedule(request: Request, schedule_id: ScheduleId, body: Sched
     return answer(_schedule_out(await host_of(request).schedules.update(checked(schedule_id), changes)))
 
 
-@router.delete("/{schedule_id}", status_code=204, response_model=None, responses=NO_SCHEDULE)
+@router.delete("/{schedule_id}", status_code=204, responses={204: {"description": "It is forgotten"}})
+@needs(Scope.OPERATE, "unknown_schedule", "declared_in_code", shared=True)
 async def delete_schedule(request: Request, schedule_id: ScheduleId) -> Response:
     """Forget a schedule. Its jobs go on."""
     await host_of(request).schedules.delete(checked(schedule_id))
@@ -110,18 +133,21 @@ async def delete_schedule(request: Request, schedule_id: ScheduleId) -> Response
 
 
 @router.post("/{schedule_id}/pause", responses=SCHEDULE)
+@needs(Scope.OPERATE, "unknown_schedule", shared=True)
 async def pause_schedule(request: Request, schedule_id: ScheduleId) -> Response:
     """Let planned times pass. Jobs that run go on; running by hand and backfills stay possible."""
     return answer(_schedule_out(await host_of(request).schedules.pause(checked(schedule_id))))
 
 
 @router.post("/{schedule_id}/resume", responses=SCHEDULE)
+@needs(Scope.OPERATE, "unknown_schedule", shared=True)
 async def resume_schedule(request: Request, schedule_id: ScheduleId) -> Response:
     """Go on with the next planned time. Those that passed meanwhile are not caught up; a backfill runs them."""
     return answer(_schedule_out(await host_of(request).schedules.resume(checked(schedule_id))))
 
 
-@router.post("/{schedule_id}/run", status_code=202, responses={202: {"model": answers.AcceptedOut}, **NO_SCHEDULE})
+@router.post("/{schedule_id}/run", status_code=202, responses={202: {"model": answers.AcceptedOut}})
+@needs(Scope.OPERATE, "unknown_schedule", "unknown_workflow", "invalid_payload", shared=True)
 async def run_schedule(request: Request, schedule_id: ScheduleId, idempotency_key: Key = None) -> Response:
     """Start a job now, whatever else runs and also while the schedule is paused."""
     host = host_of(request)
@@ -130,7 +156,8 @@ async def run_schedule(request: Request, schedule_id: ScheduleId, idempotency_ke
     return answer(accepted, status=202)
 
 
-@router.post("/{schedule_id}/backfill", status_code=202, responses={202: {"model": BackfillOut}, **NO_SCHEDULE})
+@router.post("/{schedule_id}/backfill", status_code=202, responses={202: {"model": BackfillOut}})
+@needs(Scope.OPERATE, "unknown_schedule", "contradictory_options", "too_many_times", "backlog_full", shared=True)
 async def backfill_schedule(request: Request, schedule_id: ScheduleId, body: BackfillIn) -> Response:
     """Run past planned times: one after the other, or all at once if overlap allows that."""
     from_ms, to_ms = (round(moment.timestamp() * 1000) for moment in (body.from_, body.to))

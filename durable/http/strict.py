@@ -1,4 +1,4 @@
-"""Reading JSON bodies strictly: what Python's own parser lets pass (NaN, lone surrogates, 1e400) is refused here."""
+"""The route of every call: it admits callers by what the handler declares, and reads JSON bodies strictly."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from durable.http.access import access_of, admit
+from durable.http.host import host_of
+
 
 class StrictRequest(Request):
-    """A request whose JSON is read by the parser that also stores it."""
+    """A request whose JSON is read by the parser that also stores it.
+
+    What Python's own parser lets pass (NaN, lone surrogates, 1e400) is refused here.
+    """
 
     async def json(self) -> object:
         """Return the body's value.
@@ -28,13 +34,19 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body with :class:`StrictRequest`."""
+    """A route that admits callers before anything of the request is looked at, and reads it as a StrictRequest.
+
+    Raises:
+        DefinitionError: its handler does not say who may call it.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[None, None, Response]]:
         """See :class:`fastapi.routing.APIRoute`."""
         handle = super().get_route_handler()
+        access = access_of(self.endpoint)
 
         async def strict(request: Request) -> Response:
+            admit(access, host_of(request).principal)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return strict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from types import MappingProxyType
 from typing import cast
 
@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable.http import answers, enqueue, models
+from durable.http import answers, enqueue, models, refusals
+from durable.http.access import Scope, needs
 from durable.http.host import host_of
 from durable.http.jobs import Key
 from durable.http.shapes import answer
@@ -47,7 +48,7 @@ def priority_of(name: str, plan: str | None) -> int:
     return PRIORITIES.get(plan or "", OTHER_PRIORITY)
 
 
-def _single(name: str) -> Callable[..., Awaitable[Response]]:
+def _single(name: str) -> Callable[..., Coroutine[object, object, Response]]:
     async def trigger(request: Request, body: models.TriggerIn, idempotency_key: Key = None) -> Response:
         created = await _start(request, name, [body], idempotency_key)
         return answer(answers.TriggerOut(id=created[0]), status=202)
@@ -56,7 +57,7 @@ def _single(name: str) -> Callable[..., Awaitable[Response]]:
     return trigger
 
 
-def _many(name: str) -> Callable[..., Awaitable[Response]]:
+def _many(name: str) -> Callable[..., Coroutine[object, object, Response]]:
     async def trigger(
         request: Request, body: models.TriggerIn | models.TriggerManyIn, idempotency_key: Key = None
     ) -> Response:
@@ -76,7 +77,7 @@ async def _start(request: Request, name: str, items: list[models.TriggerIn], key
 
     def request_for(index: int, item: models.TriggerIn) -> CreateJob:
         item_key = key if key is None or len(items) == 1 else f"{key}:{index}"
-        options = JobOptions(idempotency_key=item_key, priority=priority_of(name, item.plan))
+        options = JobOptions(idempotency_key=item_key, priority=priority_of(name, item.plan), tenant=item.tenant)
         return enqueue.request_for(host, workflow, item.body, options)
 
     requests = [request_for(index, item) for index, item in enumerate(items)]
@@ -87,19 +88,19 @@ async def _start(request: Request, name: str, items: list[models.TriggerIn], key
 
 def _item(item: object) -> models.TriggerIn:
     """Return an item of a list: a bare body, or ``{body, plan}`` like a call of its own."""
-    if isinstance(item, dict) and "body" in item and item.keys() <= {"body", "plan"}:
+    if isinstance(item, dict) and "body" in item and item.keys() <= {"body", "plan", "tenant"}:
         return models.TriggerIn.model_validate(cast("dict[str, object]", item))
     return models.TriggerIn(body=cast("object", item))
 
 
 for _name in WORKFLOWS:
     _several = _name == "meter-org-documents"
+    _handler = _many(_name) if _several else _single(_name)
+    _handler.__name__ = f"trigger_{_name.replace('-', '_')}"
     router.add_api_route(
         f"/{_name}",
-        _many(_name) if _several else _single(_name),
+        needs(Scope.ENQUEUE, *refusals.ENQUEUE)(_handler),
         methods=["POST"],
-        name=f"trigger {_name}",
-        operation_id=f"trigger_{_name.replace('-', '_')}",
         status_code=202,
         responses={202: {"model": answers.TriggerManyOut if _several else answers.TriggerOut}},
     )

@@ -19,11 +19,12 @@ from orchestrator.control import control
 from orchestrator.export import ExportPage, export_page
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
-from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobView, RetryJob, StepView
+from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobOwner, JobView, RetryJob, StepView
 from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
-from orchestrator.views import step_view
+from orchestrator.views import job_owner, step_view
 from steps.diagnostics import diagnostic_echo, diagnostic_lane
+from tests.http.conformance import document_of
 from tests.schedules.backend import WorldSchedules
 from tests.schedules.world import ScheduleWorld
 
@@ -103,6 +104,9 @@ class WorldBackend:
         self._maybe_fail("enqueue")
         self.sent.append((queue, list(job_ids)))
         self.world.queued.extend(job_ids)
+
+    async def owner(self, job_id: str) -> JobOwner:
+        return self.world.call(job_id, lambda engine: job_owner(engine.known()))
 
     async def view(self, job_id: str) -> JobView:
         self._maybe_fail("view")
@@ -235,7 +239,9 @@ class Api:
                     return await client.request(method, path, json=json, headers=sent)
                 return await client.request(method, path, content=content, headers=sent)
 
-        return asyncio.run(send())
+        answer = asyncio.run(send())
+        document_of(self.world.registry).check(method, answer.url.path, answer)
+        return answer
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Send a GET; ``last_event_id`` becomes ``last-event-id``."""

@@ -240,9 +240,17 @@ def test_the_tables_of_the_first_release_are_read() -> None:
         """create table dead_letter (id text primary key, kind text, job_id text, workflow text, cause text,
         at_ms integer, detail text) without rowid"""
     )
+    sql.execute(
+        """create table job (id text primary key, workflow text, status text, tags text, parent_id text,
+        created_at_ms integer, updated_at_ms integer, finished_at_ms integer, due_at_ms integer, revision integer,
+        error text, sweep_at_ms integer, sweeps integer) without rowid"""
+    )
+    sql.execute("insert into job values ('run_1', 'keep', 'failed', '[]', null, 1, 5, 5, null, 3, 'cause', null, 0)")
     sql.execute("insert into dead_letter values ('job:run_1', 'job', 'run_1', 'keep', 'cause', 5, null)")
     for _ in range(2):
         catalog = Catalog(sql)
         catalog.letters.mark(Redriven(id="job:run_1", at_ms=9))
         (letter,) = catalog.letters.list(DeadLetterQuery(redriven=True)).dead_letters
         assert (letter.cause, letter.redriven_at_ms) == ("cause", 9)
+        assert [job.tenant for job in catalog.list_jobs(JobQuery()).jobs] == [None]
+        assert catalog.list_jobs(JobQuery(tenant="t")).jobs == []

@@ -127,7 +127,7 @@ def test_an_event_that_does_not_fit(api: Api, body: object) -> None:
 
 def test_an_event_name_has_a_bound(api: Api) -> None:
     job_id = api.start("approval")
-    problem(api.post(f"/v1/jobs/{job_id}/events/{'x' * 300}", {}), 400, "invalid_request")
+    problem(api.post(f"/v1/jobs/{job_id}/events/{'x' * 300}", {}), 400, "invalid_name")
 
 
 def test_a_job_that_nobody_starts_expires(api: Api) -> None:

@@ -63,7 +63,7 @@ def test_one_key_is_one_job(api: Api) -> None:
 
 def test_two_different_keys_are_a_contradiction(api: Api) -> None:
     answer = api.post("/v1/jobs", {**ECHO, "options": {"idempotency_key": "a"}}, idempotency_key="b")
-    problem(answer, 400, "invalid_request")
+    problem(answer, 400, "idempotency_keys_differ")
 
 
 def test_an_unknown_workflow(api: Api) -> None:

@@ -171,7 +171,9 @@ def test_a_job_under_way_is_not_deleted(api: Api) -> None:
 
 def test_keys_that_contradict_each_other(api: Api) -> None:
     options = {"idempotency": {"key": "a"}, "idempotency_key": "b"}
-    problem(api.post("/v1/jobs", {"workflow": "keep", "payload": {}, "options": options}), 400, "invalid_request")
+    problem(
+        api.post("/v1/jobs", {"workflow": "keep", "payload": {}, "options": options}), 400, "idempotency_keys_differ"
+    )
     same = {"idempotency": {"key": "a"}, "idempotency_key": "a"}
     answer = api.post("/v1/jobs", {"workflow": "keep", "payload": {}, "options": same}, idempotency_key="a")
     assert answer.status_code == 202
