@@ -287,8 +287,8 @@ class JobContext:
             workflow: the child's workflow.
             payload: its payload.
             key: explicit key in parallel code.
-            options: of the child's job. An idempotency key may lead to a job that is there already. Priority and
-                lane keys are the parent's unless given.
+            options: of the child's job. An idempotency key may lead to a job that is there already. Priority,
+                lane keys and tenant are the parent's unless given.
             on_parent_end: ``cancel_unless_completed``: a parent that is cancelled or fails takes the child with it;
                 ``cancel``: so does one that completes; ``keep``: nothing that happens to the parent concerns the child.
 

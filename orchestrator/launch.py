@@ -40,6 +40,14 @@ class Launch:
         self._op = op
         self._network = network
         self._store = store
+        inherited = codec.decode_as(job.options, JobOptions)
+        self._options = msgspec.structs.replace(
+            op.options,
+            mode="direct",
+            priority=op.options.priority or inherited.priority,
+            lane_keys=op.options.lane_keys or inherited.lane_keys,
+            tenant=op.options.tenant or inherited.tenant,
+        )
 
     async def run(self, row: StepRow, now_ms: Callable[[], int]) -> Settled:
         """Create the child, or find it; return the end of the operation."""
@@ -51,7 +59,7 @@ class Launch:
             created = await self._network.create(self._request(started, payload))
             if created.successor is None:
                 return self._done(row, msgspec.structs.replace(started, own=created.own), now_ms())
-            job_id = keyed_job_id(self._op.workflow, self._op.options.idempotency_key or "", created.successor)
+            job_id = self._keyed_id(self._options.idempotency_key or "", created.successor)
             started = msgspec.structs.replace(started, job_id=job_id, generation=created.successor)
         raise RetryableError("The key's jobs changed while they were asked", code="object_unreachable")
 
@@ -60,22 +68,18 @@ class Launch:
         if idempotency_key is None:
             job_id = child_job_id(self._job.job_id, self._job.generation, self._key, "")
         else:
-            job_id = keyed_job_id(self._op.workflow, idempotency_key)
+            job_id = self._keyed_id(idempotency_key)
         return StartedChild(job_id=job_id, on_parent_end=self._op.on_parent_end)
 
+    def _keyed_id(self, idempotency_key: str, generation: int = 0) -> str:
+        return keyed_job_id(self._op.workflow, idempotency_key, generation, tenant=self._options.tenant)
+
     def _request(self, started: StartedChild, payload: object) -> CreateJob:
-        inherited = codec.decode_as(self._job.options, JobOptions)
-        options = msgspec.structs.replace(
-            self._op.options,
-            mode="direct",
-            priority=self._op.options.priority or inherited.priority,
-            lane_keys=self._op.options.lane_keys or inherited.lane_keys,
-        )
         return CreateJob(
             job_id=started.job_id,
             workflow=self._op.workflow,
             payload=payload,
-            options=options,
+            options=self._options,
             # The parent's generation is part of it: a retried parent does not take an earlier run's child for its own.
             parent=ParentRef(self._job.job_id, self._key, str(self._job.generation), detached=True),
             generation=started.generation,

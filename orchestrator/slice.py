@@ -23,7 +23,7 @@ from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
-from orchestrator.model import Progress, StepRow
+from orchestrator.model import JobOptions, Progress, StepRow
 from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, WaitOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
@@ -60,6 +60,7 @@ class Slice:
         self._execution = execution
         self._job = execution.job
         self._epoch = execution.job.epoch
+        self._tenant = codec.decode_as(execution.job.options, JobOptions).tenant
         self._journal = journal
         self._platform = platform
         self._resources = resources
@@ -196,6 +197,7 @@ class Slice:
                 report=partial(self._report, key),
                 write_log=partial(self._log, "info"),
                 create_job=self._platform.network.create,
+                tenant=self._tenant,
             )
         )
 

@@ -32,6 +32,8 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
     report: Callable[[Progress], None]
     write_log: Callable[[str, dict[str, object]], None]
     create_job: Callable[[CreateJob], Awaitable[Created]]
+    #: Whose job it is; the jobs it starts are of the same tenant.
+    tenant: str | None = None
 
     def log(self, message: str, **fields: object) -> None:
         """Write a structured log line with the job, step and attempt."""
@@ -54,8 +56,12 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
             ConflictError: the key is taken by a job with another payload (code ``idempotency_conflict``).
             RetryableError: its object did not answer.
         """
-        options = msgspec.structs.replace(options or JobOptions(), idempotency_key=key, mode="direct")
-        request = CreateJob(job_id=keyed_job_id(workflow, key), workflow=workflow, payload=payload, options=options)
+        options = options or JobOptions()
+        options = msgspec.structs.replace(
+            options, idempotency_key=key, mode="direct", tenant=options.tenant or self.tenant
+        )
+        job_id = keyed_job_id(workflow, key, tenant=options.tenant)
+        request = CreateJob(job_id=job_id, workflow=workflow, payload=payload, options=options)
         return await self.create_job(request)
 
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:

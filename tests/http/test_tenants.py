@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
+from orchestrator import JobContext, workflow
 from orchestrator.model import JobOptions
 from orchestrator.testing import World
 from tests.engine import workflows
+from tests.engine.test_start_job import Letters, letter, letters
 from tests.http.support import Api
 
 KEEP: dict[str, object] = {"workflow": "keep", "payload": {}}
@@ -29,6 +32,23 @@ def test_children_are_their_parents_tenants() -> None:
     assert len(world.catalog) == 4
     assert world.view(parent).status == "completed"
     assert set(tenants.values()) == {"t1"}
+
+
+async def begin(job: JobContext, payload: Letters) -> str:
+    child = await job.start_child("one", "letter", {"text": "a"}, options=JobOptions(idempotency_key="k"))
+    again = await job.start_child("two", "letter", {"text": "b"})
+    return f"{child.id} {again.id}"
+
+
+def test_started_jobs_are_their_starters_tenants() -> None:
+    world = World(letters, letter, workflow("begin")(begin))
+    ids = {
+        tenant: [world.start(name, {}, JobOptions(tenant=tenant, mode="direct")) for name in ("letters", "begin")]
+        for tenant in ("t1", "t2", None)
+    }
+    asyncio.run(world.run())
+    assert all(world.view(job_id).status == "completed" for made in ids.values() for job_id in made)
+    assert Counter(job.tenant for job in world.catalog.values()) == {"t1": 7, "t2": 7, None: 7}
 
 
 def test_lists_by_tenant(api: Api) -> None:
