@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -129,8 +130,9 @@ def _give_examples(operation: dict[str, Any], schemas: Mapping[str, Any]) -> Non
     contents += [value.get("content", {}) for status, value in operation["responses"].items() if int(status) < 400]
     for content in contents:
         media = content.get(_JSON)
-        if media is not None and not {"example", "examples"} & media.keys():
-            media["example"] = compose(media["schema"], schemas)
+        if media is not None:
+            with suppress(LookupError):  # a payload's author has given none
+                media["example"] = compose(media["schema"], schemas)
 
 
 def _name_workflows(operation: dict[str, Any], registry: Registry) -> None:
@@ -138,7 +140,7 @@ def _name_workflows(operation: dict[str, Any], registry: Registry) -> None:
     media = operation["requestBody"]["content"][_JSON]
     found = {item.name: example for item in registry if (example := example_of(item)) is not None}
     if found:
-        del media["example"]
+        media.pop("example", None)
         media["examples"] = {
             name: {"value": {"workflow": name, "payload": payload}} for name, payload in sorted(found.items())
         }
