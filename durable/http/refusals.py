@@ -98,6 +98,7 @@ ENQUEUE = (
     "foreign_workflow",
     "unknown_workflow",
     "invalid_payload",
+    "contradictory_options",
     "idempotency_conflict",
     "value_too_large",
     "value_not_encodable",
