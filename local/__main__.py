@@ -24,10 +24,19 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--main", default="durable.worker", help="the Worker's main module")
     parser.add_argument("--package", type=Path, action="append", help="a package to put into the Worker")
     parser.add_argument("--no-services", action="store_true", help="start neither Postgres nor embeddings")
+    parser.add_argument("--database-port", type=int, help="the Worker reaches Postgres through this loopback port")
+    parser.add_argument("--frozen-clock", action="store_true", help="the Worker's clock moves on I/O only")
     given = parser.parse_args(arguments)
     packages = tuple(item.resolve() for item in given.package) if given.package else PACKAGES
     return Options(
-        given.port, given.state.resolve(), given.config.resolve(), given.main, packages, not given.no_services
+        given.port,
+        given.state.resolve(),
+        given.config.resolve(),
+        given.main,
+        packages,
+        services=not given.no_services,
+        database_port=given.database_port,
+        frozen_clock=given.frozen_clock,
     )
 
 

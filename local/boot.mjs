@@ -20,6 +20,55 @@ const LIBRARY_PATH = "/lib/library.zip";
 
 let compatibilityInstalled = false;
 
+/**
+ * Makes the clock stand still between I/O, as when deployed (platform.md §1.6): it moves when an event comes in, a
+ * timer fires, a fetch is answered or a socket is read. What else is I/O when deployed does not move it: stricter.
+ * Not before everything is imported: Python sees new files by the times of their folders.
+ */
+let moveClock = () => {};
+
+function freezeClock() {
+  const { setTimeout: realTimeout, fetch: realFetch } = globalThis;
+  const realNow = Date.now;
+  let now = realNow();
+  const move = () => {
+    now = realNow();
+  };
+  Date.now = () => now;
+  performance.now = () => now - performance.timeOrigin;
+  globalThis.setTimeout = (callback, delay, ...args) =>
+    realTimeout(
+      (...given) => {
+        move();
+        callback(...given);
+      },
+      delay,
+      ...args,
+    );
+  globalThis.fetch = (...args) => realFetch(...args).finally(move);
+  return move;
+}
+
+/** A socket whose reads move a frozen clock. */
+function connect(...args) {
+  const socket = socketsModule.connect(...args);
+  if (!settings.frozenClock) return socket;
+  const moving = new TransformStream({
+    transform(chunk, controller) {
+      moveClock();
+      controller.enqueue(chunk);
+    },
+  });
+  const readable = socket.readable.pipeThrough(moving);
+  return new Proxy(socket, {
+    get(target, name) {
+      if (name === "readable") return readable;
+      const value = target[name];
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** WebAssembly from bytes: Python's extension modules are compiled through workerd's debug-only eval binding. */
 function installCompatibility() {
   if (compatibilityInstalled) return;
@@ -85,7 +134,7 @@ function installPackages(pyodide) {
 /**
  * Boots the interpreter and imports the main module.
  *
- * Resolves to the main module, the adapter's functions and a probe of the memory in use; rejects with the Python
+ * Resolves to the main module, the adapter's functions, a probe of the memory in use and what moves a frozen clock; rejects with the Python
  * traceback when an import fails.
  */
 export async function boot(onFatal) {
@@ -110,7 +159,7 @@ export async function boot(onFatal) {
   mark("interpreter");
   pyodide._api.on_fatal = onFatal;
   registerPlatform(pyodide);
-  await pyodide._api.initializeNodeSockFS(socketsModule.connect);
+  await pyodide._api.initializeNodeSockFS(connect);
   installPackages(pyodide);
   mark("packages");
   const importModule = pyodide.pyimport("importlib").import_module;
@@ -118,8 +167,9 @@ export async function boot(onFatal) {
   mark("sdk");
   const main = await importModule.callPromising(settings.main);
   mark("main_module");
+  if (settings.frozenClock) moveClock = freezeClock();
   console.log(JSON.stringify({ event: "python_ready", ...phases }));
   // WebAssembly memory never shrinks, so its size is its peak.
   const heapBytes = () => pyodide._module.HEAP8.length;
-  return { main, construct: adapter.construct, call: adapter.call, heapBytes };
+  return { main, construct: adapter.construct, call: adapter.call, heapBytes, moveClock: () => moveClock() };
 }

@@ -83,7 +83,8 @@ def _build(root: Path, target: Path, packages: Iterable[Path]) -> Bundle:
     standard = _unpack_standard_library(root)
     if not wheels.is_dir() or not standard.is_dir():
         raise BundleError("the Worker's packages are not installed: run `make install`")
-    bundle = Bundle(target / "stdlib.zip", target / "library.zip", target / "files.zip")
+    packages = list(packages)
+    bundle = Bundle(target / "stdlib.zip", target / "library.zip", target / f"files-{_key(packages)}.zip")
     native, pure = _split(wheels)
     _write(root, bundle.stdlib, [_tree(standard, None, "/lib/python314.zip")], with_sources=False)
     _write(root, bundle.library, [_tree(wheels, pure, "/lib/library.zip")], with_sources=False)
@@ -91,6 +92,11 @@ def _build(root: Path, target: Path, packages: Iterable[Path]) -> Bundle:
     ours = [Tree(path.parent, tuple(filter(_is_ours, _python_files(path.parent, path))), site) for path in packages]
     _write(root, bundle.files, [_tree(wheels, native, site), *ours], with_sources=True)
     return bundle
+
+
+def _key(packages: list[Path]) -> str:
+    """Name a set of packages: stacks with other packages may start at the same moment."""
+    return hashlib.sha256("\0".join(map(str, packages)).encode()).hexdigest()[:12]
 
 
 def _unpack_standard_library(root: Path) -> Path:

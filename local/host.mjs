@@ -39,7 +39,8 @@ async function construct(className, ctx, env) {
 }
 
 async function call(ctx, instance, method, args) {
-  const { call } = await python(ctx);
+  const { call, moveClock } = await python(ctx);
+  moveClock();
   return call.callWithOptions({ promising: true }, instance, method, ...args);
 }
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -38,6 +39,10 @@ class Options:
     main: str = "durable.worker"
     packages: tuple[Path, ...] = PACKAGES
     services: bool = True
+    #: The Worker reaches Postgres through this loopback port: a test's proxy, which drops connections.
+    database_port: int | None = None
+    #: The Worker's clock stands still during CPU work, as when deployed (platform.md §1.6).
+    frozen_clock: bool = False
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -104,7 +109,7 @@ async def _run_parts(options: Options, stack: contextlib.AsyncExitStack) -> None
         database_url = await database.start()
         parts.add(database.watch(database_url))
     phases.mark("postgres")
-    await archives
+    built = await archives
     phases.mark("bundle")
     info = state.DevInfo(
         url=f"http://127.0.0.1:{port}",
@@ -115,7 +120,7 @@ async def _run_parts(options: Options, stack: contextlib.AsyncExitStack) -> None
         database_url=database_url,
         embeddings_url=embeddings.url if embeddings else None,
     )
-    settings = _settings(options, port, info)
+    settings = _settings(options, port, info, built)
     command = [str(ROOT / ".venv" / "bin" / "node"), str(ROOT / "local" / "stack.mjs")]
     node = await stack.enter_async_context(child(command))
     assert node.stdin is not None
@@ -188,7 +193,7 @@ async def _follow(node: asyncio.subprocess.Process, directory: Path, base: state
     raise LaunchError("the Worker's host process ended by itself")
 
 
-def _settings(options: Options, port: int, info: state.DevInfo) -> dict[str, object]:
+def _settings(options: Options, port: int, info: state.DevInfo, archives: bundle.Bundle) -> dict[str, object]:
     """Return what the Worker's host process has to know."""
     wrangler = config.read(options.config)
     if any(cron != EVERY_MINUTE for cron in wrangler.triggers.crons):
@@ -203,7 +208,11 @@ def _settings(options: Options, port: int, info: state.DevInfo) -> dict[str, obj
     return {
         "port": port,
         "state": str(options.state),
-        "archives": str(ROOT / "build" / "runtime"),
+        "archives": {
+            "stdlib": str(archives.stdlib),
+            "library": str(archives.library),
+            "files": str(archives.files),
+        },
         "apiKey": info.api_key,
         "crons": wrangler.triggers.crons,
         "mainModule": classes.main_module(exported),
@@ -211,6 +220,15 @@ def _settings(options: Options, port: int, info: state.DevInfo) -> dict[str, obj
             "main": options.main,
             "bucket": wrangler.r2_buckets[0].binding if wrangler.r2_buckets else None,
             "compatibilityFlags": SDK_FLAGS,
+            "frozenClock": options.frozen_clock,
         },
-        "worker": config.miniflare_config(wrangler, database_url=info.database_url, texts=texts),
+        "worker": config.miniflare_config(wrangler, database_url=_worker_database(options, info), texts=texts),
     }
+
+
+def _worker_database(options: Options, info: state.DevInfo) -> str | None:
+    if info.database_url is None or options.database_port is None:
+        return info.database_url
+    parts = urlsplit(info.database_url)
+    login = parts.netloc.rpartition("@")[0]
+    return parts._replace(netloc=f"{login}@127.0.0.1:{options.database_port}").geturl()

@@ -56,9 +56,9 @@ function modules(settings) {
     "pyodide.asm.mjs": { type: "esm", contents: text(pyodide, "pyodide.asm.mjs") },
     "pyodide.asm.wasm": { type: "wasm", contents: bytes(pyodide, "pyodide.asm.wasm") },
     "pyodide-lock.json": { type: "text", contents: text(pyodide, "pyodide-lock.json") },
-    "stdlib.zip": { type: "data", contents: bytes(settings.archives, "stdlib.zip") },
-    "library.zip": { type: "data", contents: bytes(settings.archives, "library.zip") },
-    "files.zip": { type: "data", contents: bytes(settings.archives, "files.zip") },
+    "stdlib.zip": { type: "data", contents: fs.readFileSync(settings.archives.stdlib) },
+    "library.zip": { type: "data", contents: fs.readFileSync(settings.archives.library) },
+    "files.zip": { type: "data", contents: fs.readFileSync(settings.archives.files) },
   };
 }
 

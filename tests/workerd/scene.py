@@ -65,7 +65,8 @@ class Scene(msgspec.Struct, frozen=True):
         ingestion.finish(*INGEST_JOBS)
         remains = ingestion.remains(*INGEST_JOBS)
         if self.expected is not None:
-            assert differences(remains, self.expected) == []
+            found = differences(remains, self.expected)
+            assert not found, "\n".join(found)
         assert_quiet(ingestion.stack)
         return remains
 

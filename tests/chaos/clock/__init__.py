@@ -1,0 +1,1 @@
+"""A Worker that reads its clock."""
