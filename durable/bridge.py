@@ -6,10 +6,11 @@ The SDK's own wrappers convert each value recursively and cache attributes (plat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import js
@@ -254,6 +255,30 @@ class Bucket:
     async def put(self, key: str, data: bytes) -> None:
         """Store an object."""
         await self._bucket.put(key, to_js(data))
+
+    async def put_stream(self, key: str, pieces: AsyncIterable[bytes], size: int) -> None:
+        """Store an object piece by piece; each waits until the one before is on its way."""
+        stream = js.FixedLengthStream.new(size)
+        storing: _JsAny = self._bucket.put(key, stream.readable)
+        writer = stream.writable.getWriter()
+        written = 0
+        try:
+            async for piece in pieces:
+                written += len(piece)
+                if written > size:
+                    break
+                await writer.write(to_js(piece))
+            if written != size:
+                raise ValueError(f"the pieces are not of the {size} bytes that were announced")
+            await writer.close()
+        except BaseException as error:
+            # Takes back what was sent: the store keeps nothing of an object that was not sent whole.
+            with contextlib.suppress(JsException):
+                await writer.abort(str(error))
+            with contextlib.suppress(JsException):
+                await storing
+            raise
+        await storing
 
     async def delete(self, keys: list[str]) -> None:
         """Remove objects."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
+
 from durable.bridge import Bucket
 from orchestrator.ports import BlobInfo
 
@@ -26,6 +28,10 @@ class R2Blobs:
     async def put(self, key: str, data: bytes) -> None:
         """See :class:`orchestrator.ports.Blobs`."""
         await self._bucket.put(key, data)
+
+    async def put_stream(self, key: str, pieces: AsyncIterable[bytes], size: int) -> None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        await self._bucket.put_stream(key, pieces, size)
 
     async def delete(self, *keys: str) -> None:
         """See :class:`orchestrator.ports.Blobs`."""

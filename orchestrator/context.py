@@ -207,13 +207,21 @@ class JobContext:
         """Create a token for an outside system, which completes it once over HTTP within ``timeout_ms``."""
         return TokenOp(checked_name(name), key=key, timeout_ms=timeout_ms)
 
-    def wait_for_token(self, token: Token, *, name: str = "wait", key: str | None = None) -> WaitOp:
+    def wait_for_token(
+        self, token: Token, *, timeout_ms: int | None = None, name: str = "wait", key: str | None = None
+    ) -> WaitOp:
         """Suspend until the token is completed; returns the data it was completed with.
 
+        Args:
+            token: of this job.
+            timeout_ms: wait no longer than this. The token stays valid and may be waited for again.
+            name: identifies the wait.
+            key: explicit key in parallel code.
+
         Raises:
-            StepFailedError: code ``wait_timeout``: the token expired.
+            StepFailedError: code ``wait_timeout``: the token expired, or ``timeout_ms`` is over.
         """
-        return WaitOp(checked_name(name), key=key, event=None, token=token, timeout_ms=None)
+        return WaitOp(checked_name(name), key=key, event=None, token=token, timeout_ms=timeout_ms)
 
     def map_children(
         self,

@@ -204,9 +204,10 @@ def _wait_ends_at_ms(op: SleepOp | WaitOp | TokenOp, now_ms: int) -> int | None:
         return op.until_ms if op.until_ms is not None else now_ms + (op.delay_ms or 0)
     if isinstance(op, TokenOp):
         return now_ms + op.timeout_ms
-    if op.token is not None:
-        return op.token.expires_at_ms
-    return None if op.timeout_ms is None else now_ms + op.timeout_ms
+    own_ms = None if op.timeout_ms is None else now_ms + op.timeout_ms
+    if op.token is None:
+        return own_ms
+    return op.token.expires_at_ms if own_ms is None else min(own_ms, op.token.expires_at_ms)
 
 
 def stored_error(job: JobRow) -> ErrorRecord:

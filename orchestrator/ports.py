@@ -6,7 +6,7 @@ port runs over every adapter. Nothing here imports an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, LiteralString, Protocol
 
@@ -101,6 +101,16 @@ class Blobs(Protocol):
 
     async def put(self, key: str, data: bytes) -> None:
         """Store ``data`` under ``key``, replacing what was there."""
+        ...
+
+    async def put_stream(self, key: str, pieces: AsyncIterable[bytes], size: int) -> None:
+        """Store an object of ``size`` bytes piece by piece, replacing what was there.
+
+        One piece is in memory at a time. An error on the way, in the pieces too, leaves what was there before.
+
+        Raises:
+            ValueError: the pieces make fewer or more bytes.
+        """
         ...
 
     async def delete(self, *keys: str) -> None:

@@ -6,9 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from orchestrator import NonRetryableError, RetryableError, RetryPolicy, current_step
 from steps.embeddings import MAX_TEXTS_PER_CALL, Embedded, Embedder
-from steps.parsing import Chunk
 from steps.vectors import MetadataValue, VectorRow, VectorStore
 
 #: Six attempts, waiting 2, 4, 8, 16 and 32 s (domain.md §3.4).
@@ -18,8 +19,22 @@ EMBEDDING_RETRY = RetryPolicy(max_attempts=6, initial_interval_ms=2_000, max_int
 MAX_PARALLEL_CALLS = 4
 
 
+class TextChunk(msgspec.Struct, frozen=True):
+    """A piece of a document's text, in the form that ``chunks.json`` keeps (domain.md §3.2).
+
+    Attributes:
+        id: unique in its document; every vector's id is made of it.
+        text: what is embedded.
+        metadata: of the chunk itself: ``sequence_number``, and ``page_number`` of paged formats.
+    """
+
+    id: str
+    text: str
+    metadata: dict[str, MetadataValue]
+
+
 async def store_chunks(
-    chunks: Sequence[Chunk], metadata: Mapping[str, MetadataValue], embedder: Embedder, store: VectorStore
+    chunks: Sequence[TextChunk], metadata: Mapping[str, MetadataValue], embedder: Embedder, store: VectorStore
 ) -> int:
     """Embed the chunks and store them; return the tokens charged. Repeating it stores the same rows again.
 
@@ -56,15 +71,12 @@ async def store_chunks(
     return tokens
 
 
-def vector_row(chunk: Chunk, vector: list[float], metadata: Mapping[str, MetadataValue]) -> VectorRow:
+def vector_row(chunk: TextChunk, vector: list[float], metadata: Mapping[str, MetadataValue]) -> VectorRow:
     """Return a chunk as it is stored (domain.md §3.3)."""
-    own: dict[str, MetadataValue] = {"sequence_number": chunk.sequence_number}
-    if chunk.page_number is not None:
-        own["page_number"] = chunk.page_number
-    return VectorRow(f"{metadata['documentId']}#{chunk.id}", vector, chunk.text, {**metadata, **own})
+    return VectorRow(f"{metadata['documentId']}#{chunk.id}", vector, chunk.text, {**metadata, **chunk.metadata})
 
 
-async def _embed(embedder: Embedder, chunks: Sequence[Chunk]) -> Embedded:
+async def _embed(embedder: Embedder, chunks: Sequence[TextChunk]) -> Embedded:
     try:
         return await embedder.embed([chunk.text for chunk in chunks])
     except RetryableError as error:

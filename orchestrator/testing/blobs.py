@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterable
 
 from orchestrator.ports import BlobInfo
 
@@ -28,6 +29,13 @@ class MemoryBlobs:
     async def put(self, key: str, data: bytes) -> None:
         """See :class:`orchestrator.ports.Blobs`."""
         self._objects[key] = bytes(data)
+
+    async def put_stream(self, key: str, pieces: AsyncIterable[bytes], size: int) -> None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        data = b"".join([piece async for piece in pieces])
+        if len(data) != size:
+            raise ValueError(f"the pieces are {len(data)} bytes, and {size} were announced")
+        self._objects[key] = data
 
     async def delete(self, *keys: str) -> None:
         """See :class:`orchestrator.ports.Blobs`."""

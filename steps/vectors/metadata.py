@@ -7,6 +7,9 @@ refuse names that begin with ``$``. The same renaming is used by every store, so
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
+
+import msgspec
 
 from steps.vectors import MetadataValue
 
@@ -24,6 +27,19 @@ def stored_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, Metadata
                 name = f"_{name}"
             stored[name] = value
     return stored
+
+
+def plain_metadata(values: Mapping[str, object]) -> dict[str, MetadataValue]:
+    """Return what others have put into metadata as stores take it: no nulls, and nested values as JSON text."""
+    return {key: _plain(value) for key, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> MetadataValue:
+    if isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in cast("list[object]", value)):
+        return cast("list[str]", value)
+    return msgspec.json.encode(value).decode()
 
 
 def _reserved(key: str) -> bool:

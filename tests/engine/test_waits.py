@@ -86,6 +86,18 @@ async def outside(job: JobContext, payload: Nothing) -> object:
     return await job.wait_for_token(token)
 
 
+@workflow("watched")
+async def watched(job: JobContext, payload: Nothing) -> list[object]:
+    token = await job.create_token(timeout_ms=150_000)
+    await job.step("hand over", hand_over, token)
+    for looks in range(2):
+        try:
+            return [looks, await job.wait_for_token(token, timeout_ms=60_000)]
+        except StepFailedError:
+            await job.step("look", note, "looked")
+    return ["at last", await job.wait_for_token(token, timeout_ms=600_000)]
+
+
 async def clean_up(job: JobContext, payload: BaseModel, error: str) -> None:
     await job.step("clean up", note, f"cleaned up after: {error}")
 
@@ -98,7 +110,7 @@ async def mendable(job: JobContext, payload: Nothing) -> str:
     return result
 
 
-ALL = [approval, impatient, outside, mendable]
+ALL = [approval, impatient, outside, watched, mendable]
 
 
 def world_with(services: Log, *, always_replay: bool = False) -> World:
@@ -198,6 +210,32 @@ def test_a_token_survives_a_crash_before_every_write() -> None:
         world.call(job_id, lambda engine: engine.complete_token("token", "done"))
         asyncio.run(world.run())
         assert world.view(job_id).result == "done", f"crashed before write {write}"
+
+
+@pytest.mark.parametrize("always_replay", [False, True])
+@pytest.mark.parametrize(("after_ms", "result"), [(1_000, [0, "x"]), (61_000, [1, "x"]), (121_000, ["at last", "x"])])
+def test_a_wait_may_be_shorter_than_its_token(after_ms: int, result: list[object], always_replay: bool) -> None:
+    for write in range(40):
+        world = world_with(Log(), always_replay=always_replay)
+        world.crash_at(write)
+        job_id = world.start("watched", {})
+        settle(world, for_ms=after_ms + 20_000 * (write > 0))
+        world.call(job_id, lambda engine: engine.complete_token("token", "x"))
+        asyncio.run(world.run())
+        found = world.view(job_id).result
+        assert found == result or write > 0, f"crashed before write {write}"
+        assert world.view(job_id).status is JobStatus.COMPLETED
+
+
+def test_the_last_of_several_waits_ends_with_the_token() -> None:
+    world = world_with(Log())
+    job_id = world.start("watched", {})
+    began_ms = world.clock.now_ms()
+    asyncio.run(world.run())
+    error = world.view(job_id).error
+    assert error is not None
+    assert (error.code, error.message.startswith("Waitpoint timed out at ")) == ("wait_timeout", True)
+    assert 150_000 <= world.clock.now_ms() - began_ms < 151_000
 
 
 def test_paused_time_does_not_count() -> None:

@@ -1,0 +1,70 @@
+"""Waits for a parse: for the service's callback, and, should that be lost, for what the service says when asked.
+
+The callback completes a token of the job over HTTP. A service that cannot deliver it does not try again, so that a lost
+one would cost the whole two hours (W-12): the watchdog asks after two minutes, and less and less often then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from orchestrator import JobContext, StepFailedError
+from orchestrator.operations import Token
+from steps.parser_service.client import START_RETRY, Kind, ParserService, Polled
+from steps.parser_service.errors import partition_error
+from steps.services import services
+
+#: The service's own limit (domain.md §2.1).
+PARSE_TIMEOUT_MS = 2 * 3_600_000
+FIRST_POLL_MS = 120_000
+MAX_POLL_MS = 600_000
+#: A call that the service cannot tell about so often in a row has crashed or was forgotten.
+MAX_TROUBLE = 4
+
+
+async def parsed(job: JobContext, kind: Kind, request: Callable[[str, str], Awaitable[str | None]]) -> object:
+    """Have something parsed; return what the service's callback carried, or None when ``request`` gave up.
+
+    Args:
+        job: the job that waits.
+        kind: what is parsed.
+        request: starts the parse, given the token's id and its bearer; returns the call id, or None not to wait.
+
+    Raises:
+        StepFailedError: code ``partition_error``; or ``wait_timeout``: nothing came within two hours.
+        NonRetryableError: code ``partition_error``.
+    """
+    token = await job.create_token(timeout_ms=PARSE_TIMEOUT_MS)
+    call_id = await job.options(retry=START_RETRY).step("request parse", request, token.id, token.access_token)
+    if call_id is None:
+        return None
+    job.set_metadata("parser_call", call_id)
+    return await _result(job, kind, call_id, token)
+
+
+async def poll(kind: Kind, call_id: str) -> Polled:
+    """Ask the service what became of a call."""
+    current = services()
+    return await ParserService(current.http, current.settings.parser_service).poll(kind, call_id)
+
+
+async def _result(job: JobContext, kind: Kind, call_id: str, token: Token) -> object:
+    """Return what comes first: the callback's data or a poll's. One of them only is used, and it is recorded."""
+    waited_ms, wait_ms, trouble = 0, FIRST_POLL_MS, 0
+    while True:
+        last = waited_ms + wait_ms >= PARSE_TIMEOUT_MS
+        try:
+            return await job.wait_for_token(token, timeout_ms=None if last else wait_ms)
+        except StepFailedError as error:
+            if error.record.code != "wait_timeout":
+                raise
+            timed_out = error
+        found = await job.step("poll", poll, kind, call_id)
+        if found.data is not None:
+            return found.data
+        if last:
+            raise timed_out
+        trouble = trouble + 1 if found.trouble is not None else 0
+        if found.trouble is not None and trouble == MAX_TROUBLE:
+            raise partition_error(found.trouble)
+        waited_ms, wait_ms = waited_ms + wait_ms, min(MAX_POLL_MS, wait_ms * 2)
