@@ -22,6 +22,8 @@ from orchestrator.ports import Database
 from orchestrator.tokens import TokenSigner
 from steps.embeddings.config import EmbeddingSettings
 from steps.outbound import OutboundSettings
+from steps.parser_service.config import ParserServiceSettings
+from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
@@ -140,8 +142,8 @@ def settings(env: bridge.Env) -> Settings:
         vectors=VectorStoreSettings.from_env(texts),
         redis=RedisSettings.from_env(texts),
         outbound=OutboundSettings.from_env(texts),
-        partition_api_url=texts.get("PARTITION_API_URL"),
-        partition_api_key=texts.get("PARTITION_API_KEY"),
+        parser_service=ParserServiceSettings.from_env(texts),
+        s3=S3Settings.from_env(texts),
         assets_url=texts.get("ASSETS_S3_URL"),
     )
 

@@ -2,31 +2,39 @@
 
 Its payload names the row; texts, configs and credentials are loaded inside steps and never checkpointed (W-31). Chunks
 are read, embedded and stored by a cursor loop, so a document of any size takes one checkpoint row and little memory.
-
-Left out so far: ``chunks.json`` beside the object (it would have to be built in memory, since the object store port has
-no multipart upload), the external parser service, and reporting to Stripe.
 """
 
 from __future__ import annotations
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator import BatchSize, JobContext, RetryPolicy, WorkflowOptions, current_step, workflow
+from orchestrator import JobContext, RetryPolicy, WorkflowOptions, current_step, workflow
 from orchestrator.ports import Connection
 from steps.chunks import EMBEDDING_RETRY
-from steps.document_content import DocumentContent
+from steps.content.builtin import ParsedContent
+from steps.content.stored import StoredContent
+from steps.document_chunks import (
+    CHUNK_BATCH,
+    DocumentChunks,
+    Stored,
+    drop_chunk_pieces,
+    remove_vectors,
+    take_back,
+)
+from steps.document_service import drop_batches, drop_batches_after_all, process_by_service
 from steps.platform import documents
-from steps.platform.document_input import load_vector_store_config
 from steps.platform.documents import Failed, Started, Totals
 from steps.services import services
-from steps.vectors.factory import vector_store_for
 
 COMPLETED = "COMPLETED"
+#: Sources whose chunks are in ``chunks.json`` from the beginning.
+STORED_KINDS = frozenset({"CRAWLED_PAGE", "YOUTUBE_VIDEO"})
 #: A database that restarts or fails over is waited for: about six minutes in all.
 DATABASE_RETRY = RetryPolicy(max_attempts=12, max_interval_ms=60_000)
-#: Two embedding calls at first, sixteen at most, four of them at a time.
-CHUNK_BATCH = BatchSize(initial=60, minimum=1, maximum=480)
+#: What a failed document has left must go, so a store that is down is waited for: about an hour.
+CLEANUP_RETRY = RetryPolicy(max_attempts=18, max_interval_ms=300_000)
 
 
 class DocumentPayload(BaseModel):
@@ -43,9 +51,12 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
     """Write why the document failed, and take back what it stored: half a document must not be found (W-09)."""
     if not isinstance(payload, DocumentPayload):
         raise TypeError(type(payload).__name__)
-    failed = await job.step("fail", _fail, payload.document_id, payload.ingest_job_id, error)
+    document_id, retry = payload.document_id, job.options(retry=CLEANUP_RETRY)
+    failed = await job.step("fail", _fail, document_id, payload.ingest_job_id, error)
+    cleanup = [retry.step("drop batches", drop_batches, document_id), retry.step("drop pieces", drop_chunk_pieces)]
     if failed.written and failed.namespace_id is not None:
-        await job.step("remove vectors", remove_vectors, payload.document_id, failed.namespace_id, failed.tenant_id)
+        cleanup.append(retry.step("remove vectors", remove_vectors, document_id, failed.namespace_id, failed.tenant_id))
+    await job.gather(*cleanup)
 
 
 @workflow(
@@ -59,20 +70,23 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
     if started.stopped is not None:
         return _stopped(document_id, started.stopped)
     where = (document_id, started.namespace_id, started.tenant_id)
-    content = DocumentContent(document_id)
     if payload.cleanup or started.processed_before:
         # Chunks are numbered from 0, so an earlier run's would stay beyond the last one of a shorter document.
         await job.step("remove old vectors", remove_vectors, *where)
-    await job.options(retry=EMBEDDING_RETRY).step("open", open_document, content, document_id)
-    loop = await job.each(
-        "chunks", content, content.store, state=Totals(), batch=CHUNK_BATCH, retry=EMBEDDING_RETRY, unit="chunks"
-    )
-    totals = loop.state
+    by_service = started.by_service and started.kind not in STORED_KINDS
+    if by_service:
+        totals = await process_by_service(job, document_id, started)
+    elif started.kind in STORED_KINDS:
+        totals = await _process_stored(job, document_id, started)
+    else:
+        totals = await _process_here(job, document_id)
     delta = totals.pages - (started.pages if payload.cleanup else 0.0)
     stopped = await job.transaction("complete", _complete, document_id, totals, delta)
+    if by_service:
+        await drop_batches_after_all(job, document_id)
     if stopped is not None:
         if stopped != COMPLETED:
-            await job.step("take back vectors", remove_vectors, *where)
+            await job.step("take back", take_back, *where)
         return _stopped(document_id, stopped)
     return {
         "documentId": document_id,
@@ -84,7 +98,7 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
     }
 
 
-async def open_document(content: DocumentContent, document_id: str) -> None:
+async def open_document(content: ParsedContent, document_id: str) -> None:
     """Look at the document: it exists, and is of a kind that can be parsed."""
     database = services().database()
     if await documents.note_parsing(database, document_id):
@@ -92,17 +106,42 @@ async def open_document(content: DocumentContent, document_id: str) -> None:
         await documents.note_parsed(database, document_id, properties.size_bytes, properties.mime_type)
 
 
-async def remove_vectors(document_id: str, namespace_id: str, tenant_id: str | None) -> None:
-    """Remove every vector of the document."""
-    current = services()
-    database = current.database()
-    config = await load_vector_store_config(database, namespace_id)
-    store = vector_store_for(config, current.settings.vectors, namespace_id, tenant_id, current.http, database)
-    await store.delete_document(document_id)
+async def open_stored(content: StoredContent, document_id: str) -> None:
+    """Look at the document's ``chunks.json``, which knows more of its source."""
+    await documents.note_source(services().database(), document_id, await content.source_fields())
+
+
+async def _process_here(job: JobContext, document_id: str) -> Totals:
+    """Parse a document with the built-in parser, and write its ``chunks.json``."""
+    content = ParsedContent(document_id)
+    await job.options(retry=EMBEDDING_RETRY).step("open", open_document, content, document_id)
+    chunks = DocumentChunks(document_id, content)
+    stored = await _store(job, chunks)
+    if stored.pieces.count:
+        await job.step("write chunk file", chunks.write_file, stored)
+        await job.step("drop pieces", drop_chunk_pieces)
+    return stored.totals
+
+
+async def _process_stored(job: JobContext, document_id: str, started: Started) -> Totals:
+    """Embed a crawled page or a video: its pages and characters are those that it was made with."""
+    content = StoredContent(document_id, started.chunks)
+    await job.options(retry=EMBEDDING_RETRY).step("open", open_stored, content, document_id)
+    stored = await _store(job, DocumentChunks(document_id, content))
+    return msgspec.structs.replace(stored.totals, characters=started.characters, paper_pages=started.pages)
+
+
+async def _store(job: JobContext, chunks: DocumentChunks) -> Stored:
+    loop = await job.each(
+        "chunks", chunks, chunks.store, state=Stored(), batch=CHUNK_BATCH, retry=EMBEDDING_RETRY, unit="chunks"
+    )
+    return loop.state
 
 
 async def _start(connection: Connection, document_id: str, cleanup: bool) -> Started:
-    return await documents.start(connection, current_step().job_id, document_id, cleanup=cleanup)
+    started = await documents.start(connection, current_step().job_id, document_id, cleanup=cleanup)
+    by_service = services().settings.parser_service.url is not None
+    return msgspec.structs.replace(started, by_service=by_service)
 
 
 async def _complete(connection: Connection, document_id: str, totals: Totals, pages_delta: float) -> str | None:

@@ -12,6 +12,8 @@ from orchestrator.ports import Blobs, Database, Http
 from steps.embeddings.config import EmbeddingSettings
 from steps.embeddings.workers_ai import WorkersAi
 from steps.outbound import OutboundSettings
+from steps.parser_service.config import ParserServiceSettings
+from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.vectors.config import VectorStoreSettings
 
@@ -23,9 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     vectors: VectorStoreSettings = VectorStoreSettings()
     redis: RedisSettings = RedisSettings()
     outbound: OutboundSettings = OutboundSettings()
-    #: The external parser service; None means the built-in parser.
-    partition_api_url: str | None = None
-    partition_api_key: str | None = None
+    parser_service: ParserServiceSettings = ParserServiceSettings()
+    s3: S3Settings = S3Settings()
     #: Public address of the assets' bucket, which the URLs of its objects begin with.
     assets_url: str | None = None
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from steps.parser_service.errors import partition_error
+from steps.platform.parser_results import BATCH_INDEX, BatchKeys
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-BATCH_INDEX = "[BATCH_INDEX]"
 #: ``<documentId>#<chunk uuid>`` has to fit the 64 bytes of a vector's id (domain.md §0.3).
 _DOCUMENT_ID = re.compile(r"[A-Za-z0-9_-]{1,27}")
 
@@ -43,14 +43,9 @@ class ParsedFile(msgspec.Struct, frozen=True):
     total_pages: float | None = None
 
     @property
-    def pages(self) -> float:
-        """Pages as they are counted: those of a paged format, else a thousandth of the characters."""
-        return self.total_pages or self.total_characters / 1000
-
-    def batch_keys(self, first: int, count: int) -> list[str]:
-        """Return the Redis keys of some batches."""
-        numbers = range(first, min(first + count, self.total_batches))
-        return [self.batch_template.replace(BATCH_INDEX, str(number)) for number in numbers]
+    def keys(self) -> BatchKeys:
+        """Where its chunks are in Redis."""
+        return BatchKeys(self.batch_template, self.total_batches)
 
 
 class RemoteDocument(msgspec.Struct, frozen=True):

@@ -73,6 +73,7 @@ class JsonElements:
             DocumentError: code ``invalid_json``: this is no such object.
         """
         members: dict[str, object] = {}
+        self._window = Window(self._reader, "utf-8", 0, self._range_bytes)
         at = await self._expect("{", 0)
         while True:
             name, at = await self._name(at)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from orchestrator.errors import HttpError, RetryableError
-from orchestrator.ports import Blobs, Http, HttpResponse
+from orchestrator.ports import BlobInfo, Http, HttpResponse
 from steps.parsing.errors import DocumentError
 from steps.parsing.limits import HTTP_WHOLE_BODY_BYTES_MAX, SNIFF_BYTES
 
@@ -31,6 +31,18 @@ class InlineReader:
         return self._data[offset : offset + length]
 
 
+class BlobSource(Protocol):
+    """The part of :class:`orchestrator.ports.Blobs` that reading needs."""
+
+    async def head(self, key: str) -> BlobInfo | None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        ...
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes | None:
+        """See :class:`orchestrator.ports.Blobs`."""
+        ...
+
+
 class BlobReader:
     """A stored object. Use `open`.
 
@@ -40,13 +52,13 @@ class BlobReader:
         size_bytes: the object's size.
     """
 
-    def __init__(self, blobs: Blobs, key: str, size_bytes: int) -> None:
+    def __init__(self, blobs: BlobSource, key: str, size_bytes: int) -> None:
         self._blobs = blobs
         self._key = key
         self._size_bytes = size_bytes
 
     @classmethod
-    async def open(cls, blobs: Blobs, key: str) -> Self:
+    async def open(cls, blobs: BlobSource, key: str) -> Self:
         """Look the object up.
 
         Raises:

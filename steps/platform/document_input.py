@@ -52,12 +52,25 @@ class YoutubeVideoSource(_Source, tag="YOUTUBE_VIDEO", frozen=True):
 Source = TextSource | FileSource | ManagedFileSource | CrawledPageSource | YoutubeVideoSource
 
 
-class DocumentConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of ``config`` that the built-in parser knows; the rest is for the parser service (domain.md §3.1)."""
+class DocumentConfig(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """``config`` of a document or an ingest job (domain.md §1.8). The built-in parser knows the first three."""
 
     chunk_size: int | None = None
     delimiter: str | None = None
     metadata: dict[str, MetadataValue] | None = None
+    language_code: str | None = None
+    mode: str | None = None
+    disable_image_extraction: bool | None = None
+    disable_image_captions: bool | None = None
+    chart_understanding: bool | None = None
+    keep_pageheader_in_output: bool | None = None
+    keep_pagefooter_in_output: bool | None = None
+
+    @property
+    def options(self) -> ParseOptions:
+        """How the built-in parser cuts the document."""
+        defaults = ParseOptions()
+        return ParseOptions(defaults.chunk_size if self.chunk_size is None else self.chunk_size, self.delimiter)
 
 
 class DocumentInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +82,7 @@ class DocumentInput(msgspec.Struct, frozen=True, kw_only=True):
         tenant_id: its tenant, if it has one.
         name: file name, if one was given.
         source: where the content is.
-        options: how to cut it into chunks.
+        config: the document's own over its ingest job's, without metadata.
         metadata: stored with every chunk.
         embedding: the namespace's provider; None is the default.
         vectors: the namespace's store; None is the default.
@@ -80,7 +93,7 @@ class DocumentInput(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None
     name: str | None
     source: Source
-    options: ParseOptions
+    config: DocumentConfig
     metadata: dict[str, MetadataValue]
     embedding: EmbeddingConfig | None
     vectors: VectorStoreConfig | None
@@ -120,14 +133,14 @@ async def load_document_input(connection: Connection, document_id: str) -> Docum
     row = row_as(found, _Row)
     with _explained("source"):
         source = msgspec.json.decode(row.source, type=Source)
-    job_config, config = _config(row.job_config), _config(row.config)
+    job_config, config = parse_config(row.job_config), parse_config(row.config)
     return DocumentInput(
         document_id=document_id,
         namespace_id=row.namespace_id,
         tenant_id=row.tenant_id,
         name=row.name,
         source=source,
-        options=parse_options(job_config, config),
+        config=overlaid(job_config, config),
         metadata=extra_metadata(row.namespace_id, document_id, row.tenant_id, row.name, source, job_config, config),
         embedding=parse_embedding_config(row.embedding),
         vectors=parse_vector_store_config(row.vectors),
@@ -146,12 +159,11 @@ async def load_vector_store_config(connection: Connection, namespace_id: str) ->
     return None if row is None else parse_vector_store_config(msgspec.convert(row["vectors"], str | None))
 
 
-def parse_options(job_config: DocumentConfig, config: DocumentConfig) -> ParseOptions:
-    """Return how to cut a document: its own config over its ingest job's over the defaults."""
-    defaults = ParseOptions()
-    chunk_size = job_config.chunk_size if config.chunk_size is None else config.chunk_size
-    delimiter = job_config.delimiter if config.delimiter is None else config.delimiter
-    return ParseOptions(defaults.chunk_size if chunk_size is None else chunk_size, delimiter)
+def overlaid(job_config: DocumentConfig, config: DocumentConfig) -> DocumentConfig:
+    """Return a document's options over those of its ingest job; metadata has rules of its own."""
+    under, over = msgspec.structs.asdict(job_config), msgspec.structs.asdict(config)
+    merged = {name: value if over[name] is None else over[name] for name, value in under.items()}
+    return msgspec.structs.replace(DocumentConfig(**merged), metadata=None)
 
 
 def extra_metadata(
@@ -176,7 +188,12 @@ def extra_metadata(
     }
 
 
-def _config(json_text: str | None) -> DocumentConfig:
+def parse_config(json_text: str | None) -> DocumentConfig:
+    """Decode a ``config`` column; none is one without options.
+
+    Raises:
+        NonRetryableError: code ``invalid_document_config``.
+    """
     with _explained("config"):
         found = None if json_text is None else msgspec.json.decode(json_text, type=DocumentConfig | None)
         return found or DocumentConfig()

@@ -5,6 +5,8 @@ Status writes name the states they may follow, so that a delete or cancel reques
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from orchestrator.errors import NonRetryableError
@@ -27,8 +29,12 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
         stopped: why nothing is to be done: the status found; None to go on.
         namespace_id: its namespace.
         tenant_id: its tenant, if it has one.
-        pages: as counted by an earlier run.
+        pages: as counted by an earlier run, or by whoever made the document.
         processed_before: an earlier run may have left vectors.
+        kind: type of the source.
+        characters: see ``pages``.
+        chunks: see ``pages``.
+        by_service: files are parsed by the parser service; decided once per run.
     """
 
     stopped: str | None = None
@@ -36,6 +42,10 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None
     pages: float
     processed_before: bool
+    kind: str | None = None
+    characters: int = 0
+    chunks: int = 0
+    by_service: bool = False
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +93,8 @@ async def start(connection: Connection, run_id: str, document_id: str, *, cleanu
         """select case when status in ('QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
                 or (status = 'COMPLETED' and not $2::bool) then status::text end as stopped,
             "namespaceId" as namespace_id, "tenantId" as tenant_id, "totalPages" as pages,
-            "processingAt" is not null or "completedAt" is not null as processed_before
+            "processingAt" is not null or "completedAt" is not null as processed_before,
+            source ->> 'type' as kind, "totalCharacters" as characters, "totalChunks" as chunks
         from document where id = $1 for update""",
         document_id,
         cleanup,
@@ -125,6 +136,40 @@ async def note_parsed(connection: Connection, document_id: str, size_bytes: int,
         document_id,
         size_bytes,
         mime_type,
+    )
+    return tag != "UPDATE 0"
+
+
+async def note_remote_result(
+    connection: Connection, document_id: str, size_bytes: int, mime_type: str | None, characters: int, chunks: int
+) -> bool:
+    """Like :func:`note_parsed`, with what the parser service has counted.
+
+    Its pages are written with the completion, which counts them: a document that fails in between would otherwise show
+    pages that nobody has counted, and counting them later would find no difference (W-10).
+    """
+    tag = await connection.execute(
+        """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            "documentProperties" = jsonb_build_object('fileSize', $2::int8, 'mimeType', $3::text),
+            "totalCharacters" = $4::int, "totalChunks" = $5::int, "updatedAt" = now() at time zone 'utc'
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
+        document_id,
+        size_bytes,
+        mime_type,
+        characters,
+        chunks,
+    )
+    return tag != "UPDATE 0"
+
+
+async def note_source(connection: Connection, document_id: str, fields: Mapping[str, object]) -> bool:
+    """Turn the document to PROCESSING again, with what its ``chunks.json`` knows of its source."""
+    tag = await connection.execute(
+        """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            source = source || $2::jsonb, "updatedAt" = now() at time zone 'utc'
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
+        document_id,
+        msgspec.json.encode(fields).decode(),
     )
     return tag != "UPDATE 0"
 

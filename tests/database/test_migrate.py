@@ -67,8 +67,10 @@ def test_several_processes_at_once(fresh: Adapter) -> None:
     fresh.run(body)
 
 
-def test_numbers_have_no_gaps(tmp_path: Path) -> None:
+def test_numbers_are_distinct(tmp_path: Path) -> None:
     for name in ("0001_a.sql", "0003_c.sql"):
         (tmp_path / name).write_text("select 1")
+    assert [migration.number for migration in load_migrations(tmp_path)] == [1, 3]
+    (tmp_path / "0003_d.sql").write_text("select 1")
     with pytest.raises(MigrationError):
         load_migrations(tmp_path)

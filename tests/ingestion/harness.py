@@ -15,10 +15,12 @@ from orchestrator.model import JobView
 from orchestrator.ports import Database, Http
 from orchestrator.testing import World
 from orchestrator.testing.blobs import MemoryBlobs
+from steps.chunk_file import chunk_file_key
 from steps.document import process_document
 from steps.embeddings.config import EmbeddingSettings
 from steps.ingest import ingest
 from steps.outbound import OutboundSettings
+from steps.parser_service.config import ParserServiceSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
 from tests.platform import scene
@@ -67,6 +69,12 @@ class Outcome(msgspec.Struct):
     world: World
     #: Database operations made.
     operations: int
+    #: What is in the main bucket.
+    objects: dict[str, bytes]
+
+    def chunk_file(self, document_id: object) -> Row:
+        """Return a document's ``chunks.json``."""
+        return msgspec.json.decode(self.objects[chunk_file_key(NAMESPACE, str(document_id))], type=Row)
 
     def results(self) -> list[object]:
         """Return what every job of the world ended with, in the order of their ids."""
@@ -141,9 +149,10 @@ class Stage:
             inner = self.connect(self.url)
             async with HttpxHttp() as http:
                 database = CrashingDatabase(inner, crash_before_operation, crash_after_operation)
+                blobs = await _blobs(scenario)
                 services = Services(
                     settings=self._settings(scenario),
-                    blobs=await _blobs(scenario),
+                    blobs=blobs,
                     images=MemoryBlobs(),
                     assets=MemoryBlobs(),
                     http=self.reroute(http),
@@ -160,7 +169,8 @@ class Stage:
                     await world.run()
                 finally:
                     await inner.close()
-            return Outcome(world.view(job_id), await picture(admin), world, database.operations)
+            objects = {key: await blobs.get(key) or b"" for key in await blobs.list("")}
+            return Outcome(world.view(job_id), await picture(admin), world, database.operations, objects)
 
         return self.with_database(body)
 
@@ -181,7 +191,7 @@ class Stage:
             embeddings=EmbeddingSettings(embeddings_url=self.embeddings_url),
             vectors=VectorStoreSettings(vector_store_default="pgvector"),
             outbound=OutboundSettings(allow_loopback=scenario.allow_loopback),
-            partition_api_url=scenario.partition_api_url,
+            parser_service=ParserServiceSettings(url=scenario.partition_api_url),
         )
 
 

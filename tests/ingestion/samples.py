@@ -49,3 +49,19 @@ def stamps(row: Row) -> list[str]:
 
 def mapping(value: object) -> Row:
     return msgspec.convert(value, Row)
+
+
+def assert_same_chunks(outcome: Outcome) -> None:
+    """Assert that ``chunks.json`` has the chunks that are searched, in order, and that nothing else is left."""
+    document = outcome.picture.document
+    file = outcome.chunk_file(document["id"])
+    chunks = msgspec.convert(file["chunks"], list[Row])
+    stored = {row["id"]: (row["body"], row["metadata"]) for row in outcome.picture.vectors}
+    found = {
+        f"{document['id']}#{chunk['id']}": (chunk["text"], {**mapping(file["metadata"]), **mapping(chunk["metadata"])})
+        for chunk in chunks
+    }
+    assert found == stored
+    assert [number(mapping(chunk["metadata"]), "sequence_number") for chunk in chunks] == list(range(len(chunks)))
+    assert (file["total_chunks"], file["total_characters"]) == (document["totalChunks"], document["totalCharacters"])
+    assert [key for key in outcome.objects if key.startswith("jobs/")] == []

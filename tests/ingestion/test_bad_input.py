@@ -82,7 +82,7 @@ def test_a_bad_file(stage: Stage, name: str) -> None:
         ("not an item", "invalid_document_source", "Invalid document source"),
         ({**GOOD, "config": {"chunkSize": 5}}, "invalid_options", "The chunk size must be between 32 and"),
         ({**GOOD, "config": {"chunkSize": "big"}}, "invalid_document_config", "Invalid document config: Expected `int"),
-        ({"type": "CRAWLED_PAGE"}, "document_source_unavailable", "cannot be processed yet"),
+        ({"type": "CRAWLED_PAGE"}, "document_json_not_found", "Document JSON not found"),
         ({"type": "FILE", "fileUrl": "http://127.0.0.1:9/"}, "http_unreachable", "GET http://127.0.0.1: ConnectError"),
         (
             {"type": "FILE", "fileUrl": "http://0xA9FEA9FE/latest/meta-data/"},
@@ -145,11 +145,6 @@ def test_unknown_rows(stage: Stage) -> None:
     assert outcome.view.error is not None
     assert (outcome.view.status, outcome.view.error.message) == (JobStatus.FAILED, "Document not found")
     assert outcome.picture.events == []
-
-
-def test_an_external_parser_is_refused(stage: Stage) -> None:
-    outcome = stage.run(Scenario(payload=GOOD, partition_api_url="http://127.0.0.1:9"))
-    assert outcome.picture.document["error"] == "external parser not available yet"
 
 
 def test_embedding_is_tried_six_times(stage: Stage, embedder: StubServer) -> None:

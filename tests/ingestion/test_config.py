@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from steps.platform.document_input import DocumentConfig, FileSource, Source, TextSource, extra_metadata, parse_options
+from steps.parsing import ParseOptions
+from steps.platform.document_input import DocumentConfig, FileSource, Source, TextSource, extra_metadata, overlaid
 from steps.platform.ids import document_id, document_id_range, event_id
 from tests.ingestion.harness import NAMESPACE, Row, Scenario, Stage
 from tests.ingestion.samples import mapping, paragraphs
@@ -16,9 +17,12 @@ def test_a_documents_options_win_over_its_jobs() -> None:
     nothing = DocumentConfig()
     job = DocumentConfig(chunk_size=100, delimiter="|")
     document = DocumentConfig(chunk_size=200, delimiter="")
-    assert (parse_options(nothing, nothing).chunk_size, parse_options(nothing, nothing).delimiter) == (2048, None)
-    assert (parse_options(job, nothing).chunk_size, parse_options(job, nothing).delimiter) == (100, "|")
-    assert (parse_options(job, document).chunk_size, parse_options(job, document).delimiter) == (200, "")
+    assert overlaid(nothing, nothing).options == ParseOptions(2048, None)
+    assert overlaid(job, nothing).options == ParseOptions(100, "|")
+    assert overlaid(job, document).options == ParseOptions(200, "")
+    assert overlaid(DocumentConfig(mode="fast", metadata={"a": 1}), document) == DocumentConfig(
+        chunk_size=200, delimiter="", mode="fast"
+    )
 
 
 @pytest.mark.parametrize(

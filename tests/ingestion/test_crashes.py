@@ -34,6 +34,7 @@ class Expected:
         self.undisturbed = stage.run(scenario)
         self._picture = _comparable(self.undisturbed.picture)
         self._results = self.undisturbed.results()
+        self._objects = self.undisturbed.objects
 
     def assert_same(self, outcome: Outcome, when: str) -> None:
         assert outcome.world.crashes >= 1
@@ -44,6 +45,7 @@ class Expected:
         assert found.vectors == self._picture.vectors, when
         assert found.events == self._picture.events, when
         assert outcome.results() == self._results, when
+        assert outcome.objects == self._objects, when
 
 
 def _comparable(picture: Picture) -> Picture:

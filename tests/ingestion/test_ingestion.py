@@ -15,7 +15,17 @@ from steps.platform.ids import document_id
 from tests.embeddings.stub_server import Received, Reply, Rerouted, StubServer
 from tests.ingestion.embedder import tokens, vector
 from tests.ingestion.harness import JOB, NAMESPACE, Scenario, Stage
-from tests.ingestion.samples import CHUNKED, TEXT, assert_counters, mapping, mixed, number, paragraphs, stamps
+from tests.ingestion.samples import (
+    CHUNKED,
+    TEXT,
+    assert_counters,
+    assert_same_chunks,
+    mapping,
+    mixed,
+    number,
+    paragraphs,
+    stamps,
+)
 from tests.parsing.pdfs import make_pdf
 
 
@@ -52,6 +62,13 @@ def test_text(stage: Stage, always_replay: bool) -> None:
     }
     [row] = picture.vectors
     assert row["id"] == f"{document['id']}#{chunk_id(str(document['id']), 0)}"
+    assert outcome.objects.keys() == {f"namespaces/{NAMESPACE}/documents/{document['id']}/chunks.json"}
+    assert outcome.chunk_file(document["id"]) == {
+        "metadata": {"filename": "a.txt", "namespaceId": NAMESPACE, "documentId": document["id"]},
+        "chunks": [{"id": chunk_id(str(document["id"]), 0), "text": TEXT, "metadata": {"sequence_number": 0}}],
+        "total_chunks": 1,
+        "total_characters": len(TEXT),
+    }
     assert (row["namespace"], row["body"]) == (f"as_{NAMESPACE}", TEXT)
     assert row["embedding"] == str(vector(TEXT)).replace(" ", "")
     assert row["metadata"] == {
@@ -161,6 +178,7 @@ def test_a_document_of_many_batches(stage: Stage, embedder: StubServer) -> None:
     numbers = sorted(number(mapping(row["metadata"]), "sequence_number") for row in outcome.picture.vectors)
     assert numbers == list(range(700))
     assert len(embedder.received) >= 700 / 30
+    assert_same_chunks(outcome)
     journal = outcome.world.objects[outcome.child(document["id"]).id].sql
     assert journal.execute("select count(*) from step where kind = 'each'") == [(1,)]
 
@@ -202,6 +220,7 @@ def test_a_pdf_counts_its_pages(stage: Stage) -> None:
     assert (document["status"], document["totalPages"], document["totalChunks"]) == ("COMPLETED", 3, 3)
     assert document["documentProperties"] == {"fileSize": len(data), "mimeType": "application/pdf"}
     assert sorted(number(mapping(row["metadata"]), "page_number") for row in outcome.picture.vectors) == [1, 2, 3]
+    assert_same_chunks(outcome)
     assert_counters(outcome, 1)
 
 

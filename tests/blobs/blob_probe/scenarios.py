@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
 from orchestrator.ports import Blobs
 
@@ -78,7 +78,7 @@ async def _breaking() -> AsyncIterator[bytes]:
     raise ConnectionError("the source is gone")
 
 
-SCENARIOS: dict[str, Callable[[Blobs], Awaitable[None]]] = {
+SCENARIOS: dict[str, Callable[[Blobs], Coroutine[None, None, None]]] = {
     scenario.__name__: scenario
     for scenario in (objects_and_ranges, keys_in_order, streams, broken_streams_store_nothing)
 }

@@ -1,0 +1,120 @@
+"""Has a document parsed by the parser service, and stores what came of it (domain.md §2.2 step 5)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from orchestrator import JobContext, StepFailedError, current_step
+from steps.chunks import EMBEDDING_RETRY
+from steps.content.batches import BatchedContent
+from steps.document_chunks import CHUNK_BATCH, DocumentChunks, Stored, remove_vectors
+from steps.outbound import checked_url
+from steps.parser_service.client import ParserService
+from steps.parser_service.requests import Callback, ingest_body
+from steps.parser_service.results import ParsedFile, parsed_file
+from steps.parser_service.waiting import parsed
+from steps.platform import documents
+from steps.platform.document_input import DocumentInput, FileSource, ManagedFileSource, load_document_input
+from steps.platform.documents import Started, Totals
+from steps.platform.parser_results import BatchKeys, forget_result, note_result, result_of
+from steps.presigned import presigned_get
+from steps.redis import redis_for
+from steps.services import services
+
+#: How long the service may read a stored file (domain.md §3.1).
+FILE_URL_EXPIRES_S = 24 * 3_600
+
+
+async def process_by_service(job: JobContext, document_id: str, started: Started) -> Totals:
+    """Parse, embed and store one document; a run that gives way returns what it had.
+
+    Raises:
+        StepFailedError: see :func:`steps.parser_service.waiting.parsed`; or a step gave up.
+        NonRetryableError: code ``partition_error``.
+    """
+    data = await parsed(job, "ingest", partial(request_parse, document_id))
+    if data is None:
+        return Totals()
+    result = parsed_file(data)
+    replaced = await job.step("note result", note_parse, document_id, result)
+    if replaced:
+        # Ids of chunks are random: those of another result would stay beside the new ones.
+        await job.step("remove replaced vectors", remove_vectors, document_id, started.namespace_id, started.tenant_id)
+    chunks = DocumentChunks(document_id, BatchedContent(document_id, result))
+    loop = await job.each(
+        "chunks",
+        chunks,
+        chunks.store,
+        state=Stored(),
+        batch=CHUNK_BATCH,
+        retry=EMBEDDING_RETRY,
+        unit="chunks",
+        total=result.total_chunks,
+    )
+    return loop.state.totals
+
+
+async def drop_batches_after_all(job: JobContext, document_id: str) -> None:
+    """Remove the batches of a document that is finished; trouble with it changes nothing of the document."""
+    try:
+        await job.step("drop batches", drop_batches, document_id)
+    except StepFailedError as error:
+        job.log("The parser service's batches stay in Redis", error=error.record.message)
+
+
+async def request_parse(document_id: str, token_id: str, access_token: str) -> str | None:
+    """Have the service parse the document; return its call id, or None when it is not to be processed any more."""
+    current = services()
+    database = current.database()
+    if not await documents.note_parsing(database, document_id):
+        return None
+    found = await load_document_input(database, document_id)
+    if found is None:
+        return None
+    body = ingest_body(Callback(token_id, access_token), found, _file_url(found))
+    return await ParserService(current.http, current.settings.parser_service).start("ingest", body)
+
+
+async def note_parse(document_id: str, result: ParsedFile) -> bool:
+    """Write down the result that counts; tell whether the document was made of another one before."""
+    metadata = result.metadata
+    async with services().database().transaction() as connection:
+        await documents.note_remote_result(
+            connection,
+            document_id,
+            metadata.size_in_bytes,
+            metadata.filetype,
+            result.total_characters,
+            result.total_chunks,
+        )
+        before = await note_result(connection, document_id, result.keys)
+    if before is not None:
+        await _delete_keys(before)
+    return before is not None
+
+
+async def drop_batches(document_id: str) -> None:
+    """Remove the batches of the document's result from Redis, if there are any."""
+    database = services().database()
+    keys = await result_of(database, document_id)
+    if keys is not None:
+        await _delete_keys(keys)
+        await forget_result(database, document_id, keys)
+
+
+async def _delete_keys(keys: BatchKeys) -> None:
+    current = services()
+    redis = redis_for(current.settings.redis, current.http)
+    if redis is not None:
+        await redis.delete(keys.all())
+
+
+def _file_url(found: DocumentInput) -> str | None:
+    """Return where the service reads the document; None for a text."""
+    current, source = services(), found.source
+    if isinstance(source, FileSource):
+        return checked_url(source.file_url, current.settings.outbound)
+    if isinstance(source, ManagedFileSource):
+        now_ms = current_step().now_ms
+        return presigned_get(current.settings.s3, source.key, now_ms=now_ms, expires_s=FILE_URL_EXPIRES_S)
+    return None
