@@ -1,104 +1,29 @@
-"""The one module that touches JavaScript: every value crosses here, converted and typed.
+"""Where Python meets JavaScript: every value crosses here, converted and typed.
 
 The SDK's own wrappers convert each value recursively and cache attributes (platform.md §4.4); these do neither.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
-import math
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import js
-from pyodide.ffi import JsException, create_once_callable, jsnull, to_js
-from pyodide.webloop import WebLoop
+from pyodide.ffi import JsException, jsnull, to_js
 
+from durable.bridge_timers import Timer
 from durable.database_address import DatabaseAddress
 from orchestrator.limits import MAX_BODY_BYTES
 from orchestrator.ports import SqlRow, SqlValue
 
 _JsAny = Any  # the JavaScript side has no types here
-#: Up to here Pyodide's loop takes no timer, but a message to itself.
-_NO_TIMER_S = 0.002
-#: The largest delay of a JavaScript timer, which is a signed 32-bit number.
-_TIMER_MS_MAX = 2**31 - 1
-_call_later = WebLoop.call_later
 
 
 def now_ms() -> int:
     """Return the Worker's clock, which stands still during CPU work when deployed (platform.md §1.6)."""
     return int(time.time() * 1000)
-
-
-def take_back_cancelled_timers() -> None:
-    """Have the event loop clear the JavaScript timer of a cancelled handle. Idempotent.
-
-    Pyodide's loop lets it run out instead. A Durable Object stays in memory, and is billed, while a timer of its is
-    set: after a slice it would stay for the longest timeout that some step or driver had, five minutes by default.
-    """
-    WebLoop.call_later = _call_later_clearable
-
-
-class _Timer:
-    """A JavaScript timer that calls back once, unless it is cleared before."""
-
-    def __init__(self, delay_ms: float, callback: Callable[[], object]) -> None:
-        self._callback: Callable[[], object] | None = callback
-        self._proxy: _JsAny = create_once_callable(self._fire)
-        self._id: _JsAny = js.setTimeout(self._proxy, min(delay_ms, _TIMER_MS_MAX))
-
-    def clear(self) -> None:
-        """Take the timer back; do nothing when it has fired."""
-        if self._proxy is not None:
-            js.clearTimeout(self._id)
-            self._proxy.destroy()
-            self._proxy = self._callback = None
-
-    def _fire(self) -> None:
-        callback, self._proxy, self._callback = self._callback, None, None
-        if callback is not None:
-            callback()
-
-
-class _TimerHandle(asyncio.Handle):
-    """What ``call_later`` returns: cancelling it clears its timer."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        delay_s: float,
-        callback: Callable[..., object],
-        args: Sequence[object],
-        context: contextvars.Context | None,
-    ) -> None:
-        super().__init__(callback, args, loop, context)
-        # The loop's own way of running a callback sets up what it needs before, and reports what it raises.
-        self._timer = _Timer(delay_s * 1000, lambda: _call_later(loop, 0, self._run_unless_cancelled))
-
-    def cancel(self) -> None:
-        """Cancel the callback."""
-        self._timer.clear()
-        super().cancel()
-
-    def _run_unless_cancelled(self) -> None:
-        if not self.cancelled():
-            self._run()
-
-
-def _call_later_clearable(
-    loop: asyncio.AbstractEventLoop,
-    delay: float,
-    callback: Callable[..., object],
-    *args: object,
-    context: contextvars.Context | None = None,
-) -> asyncio.Handle:
-    if delay <= _NO_TIMER_S or delay == math.inf:
-        return _call_later(loop, delay, callback, *args, context=context)
-    return _TimerHandle(loop, delay, callback, args, context)
 
 
 class Env:
@@ -320,7 +245,7 @@ async def fetch(
     # Not AbortSignal.timeout: nothing clears its timer, which would keep the object in memory.
     abort = js.AbortController.new()
     timed_out = js.DOMException.new("timeout", "TimeoutError")
-    timer = _Timer(timeout_ms, lambda: abort.abort(timed_out))
+    timer = Timer(timeout_ms, lambda: abort.abort(timed_out))
     options["signal"] = abort.signal
     status: int | None = None
     try:

@@ -8,6 +8,7 @@ from typing import Any
 from workers import WorkerEntrypoint, asgi
 
 from durable import bridge
+from durable.bridge_timers import take_back_cancelled_timers
 from durable.catalog_object import CatalogObject
 from durable.consumer import consume, consume_dead
 from durable.http.app import create_app
@@ -26,7 +27,7 @@ from durable.workflows import registry, schedules
 
 __all__ = ["CatalogObject", "Default", "JobObject", "LaneObject", "ScheduleIndexObject", "ScheduleObject"]
 
-bridge.take_back_cancelled_timers()
+take_back_cancelled_timers()
 _app = create_app()
 # Found now, so that a deployed Worker's snapshot holds every workflow's imports.
 registry()

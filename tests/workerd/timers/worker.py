@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlparse
 
 from workers import DurableObject, Response, WorkerEntrypoint
 
-from durable import bridge
+from durable.bridge_timers import take_back_cancelled_timers
 from durable.fetch_http import FetchHttp
 from orchestrator.errors import HttpError
 
-bridge.take_back_cancelled_timers()
+take_back_cancelled_timers()
 LONG_S = 600
 
 
