@@ -26,6 +26,11 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def object_name(ctx: _JsAny) -> str:
+    """Return the name by which a Durable Object was found."""
+    return str(getattr(ctx, "_ctx", ctx).id.name)
+
+
 class Env:
     """The Worker's bindings, by name."""
 

@@ -1,7 +1,7 @@
 """The catalog: summaries of jobs for lists and counts, and dead letters. The truth of one job is its own object.
 
 Every call is synchronous SQL between two awaits, so it commits as one (platform.md §1.3). Rows of a job are written at
-most: one job row with its four indexes, one count, and its tags the first time.
+most: one job row with its four indexes, one count, its tags the first time, and two tallies when it has ended.
 """
 
 from __future__ import annotations
@@ -10,18 +10,35 @@ from typing import LiteralString
 
 import msgspec
 
-from durable.catalog_model import CatalogCounts, JobCount, JobPage, JobQuery, OverdueQuery
+from durable import recovery
+from durable.catalog_model import (
+    CatalogCounts,
+    CountsQuery,
+    DeadLetterPage,
+    DeadLetterQuery,
+    JobCount,
+    JobPage,
+    JobQuery,
+    OverdueQuery,
+    ShardState,
+)
 from durable.cursors import cursor_of, start_of
 from durable.dead_letters import DeadLetters
+from durable.ended_jobs import EndedJobs
+from durable.ledger import SCANNED, Entry, EntryPage, EntryQuery, entries_of_ledger
+from durable.recovery import Recovery
+from orchestrator.columns import integer, text
 from orchestrator.lifecycle import TERMINAL, JobStatus
 from orchestrator.model import DeletedJob, JobSummary
 from orchestrator.ports import Sql, SqlRow, SqlValue
 from orchestrator.schema import migrate
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 1
 #: A job that was looked after is left alone this long, doubling to the maximum while nothing about it changes.
 SWEEP_MS = 60_000
 SWEEP_MAX_MS = 600_000
+#: A late job that was looked after this often, a quarter of an hour, without any change is stuck.
+STUCK_SWEEPS = 5
 #: What is said of a deleted job this long after its deletion is not believed: longer than any message is under way.
 TOMBSTONE_MS = 86_400_000
 
@@ -45,13 +62,15 @@ _SCHEMA: tuple[LiteralString, ...] = (
     "create index if not exists dead_letter_by_time on dead_letter (at_ms, id)",
     """create table if not exists deleted (
         id text primary key, created_at_ms integer, deleted_at_ms integer) without rowid""",
+    """create table if not exists minute (
+        at_ms integer, workflow text, body text, primary key (at_ms, workflow)) without rowid""",
+    "create table if not exists total (workflow text primary key, body text) without rowid",
+    recovery.TABLE,
 )
-#: From each earlier schema to the one after it.
-_UPGRADES: dict[int, LiteralString] = {
-    1: "alter table dead_letter add column redriven_at_ms integer",
-    2: "alter table job add column tenant text",
-}
-_SUMMARY_FIELDS = JobSummary.__struct_fields__
+_STORED = (
+    "id", "workflow", "status", "tags", "parent_id", "created_at_ms", "updated_at_ms", "finished_at_ms", "due_at_ms",
+    "revision", "error", "tenant",
+)  # fmt: skip
 _SELECT_JOB: LiteralString = """select job.id, job.workflow, job.status, job.tags, job.parent_id, job.created_at_ms,
     job.updated_at_ms, job.finished_at_ms, job.due_at_ms, job.revision, job.error, job.tenant """
 _FROM_ALL: LiteralString = "from job where (job.created_at_ms, job.id) < (?, ?)"
@@ -66,12 +85,16 @@ class Catalog:
 
     Args:
         sql: the object's SQLite.
+        name: the shard's.
     """
 
-    def __init__(self, sql: Sql) -> None:
+    def __init__(self, sql: Sql, name: str = "catalog-1-0") -> None:
+        self.name = name
+        self.recovery = Recovery(sql)
         self._sql = sql
         self._ready = False
         self._letters = DeadLetters(sql)
+        self._ended = EndedJobs(sql)
 
     @property
     def letters(self) -> DeadLetters:
@@ -80,26 +103,35 @@ class Catalog:
         return self._letters
 
     def migrate(self) -> None:
-        """Create the tables; called first in every entry, never in a constructor (platform.md §10 rule 14).
+        """Create the tables, and begin to recover when there were none.
+
+        Called first in every entry, never in a constructor (platform.md §10 rule 14).
 
         Raises:
             OrchestratorError: a newer release has written here (code ``schema``).
         """
         if self._ready:
             return
-        migrate(self._sql, _SCHEMA, SCHEMA_VERSION, what="catalog", upgrades=_UPGRADES)
+        is_new = not self._sql.execute("select 1 from sqlite_master where name = 'schema_version'")
+        migrate(self._sql, _SCHEMA, SCHEMA_VERSION, what="catalog")
+        if is_new:
+            self.recovery.begin()
         self._ready = True
 
-    def publish(self, summary: JobSummary) -> None:
-        """Take note of a job's state unless a later one, or the same one, is known, or the job was deleted."""
+    def publish(self, summary: JobSummary) -> bool:
+        """Take note of a job's state unless a later one, or the same one, is known, or the job was deleted.
+
+        Returns:
+            Whether the job is known to have ended, and was not before.
+        """
         self.migrate()
         if self._sql.execute(
             "select 1 from deleted where id = ? and created_at_ms >= ?", summary.id, summary.created_at_ms
         ):
-            return
-        known = self._sql.execute("select revision, workflow, status from job where id = ?", summary.id)
-        if known and int(known[0][0] or 0) >= summary.revision:
-            return
+            return False
+        known = self._sql.execute("select revision, workflow, status, finished_at_ms from job where id = ?", summary.id)
+        if known and integer(known[0][0]) >= summary.revision:
+            return False
         if known:
             self._count(str(known[0][1]), str(known[0][2]), -1)
         else:
@@ -113,6 +145,11 @@ class Catalog:
         self._count(summary.workflow, summary.status.value, 1)
         self._put(summary)
         self._letters.follow(summary)
+        has_ended = summary.finished_at_ms is not None and summary.status in TERMINAL
+        if not has_ended or (known and known[0][3] == summary.finished_at_ms):
+            return False
+        self._ended.add(summary)
+        return True
 
     def forget(self, job: DeletedJob) -> None:
         """Take note that a job was deleted: nothing of it is listed any more, whatever arrives late."""
@@ -169,7 +206,15 @@ class Catalog:
         rows = self._sql.execute(text, *params, query.limit + 1)
         jobs = [_summary(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
-        return JobPage(jobs, cursor_of(jobs[-1].created_at_ms, jobs[-1].id) if more else None)
+        return JobPage(jobs, cursor_of(jobs[-1].created_at_ms, jobs[-1].id) if more else None, self.incomplete())
+
+    def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """Return dead letters, newest first.
+
+        Raises:
+            InvalidRequestError: the cursor is not one of ours (code ``invalid_cursor``).
+        """
+        return msgspec.structs.replace(self.letters.list(query), incomplete=self.incomplete())
 
     def overdue(self, query: OverdueQuery) -> list[str]:
         """Return jobs that are late by more than the grace period, the latest first, and leave them alone for a while.
@@ -192,19 +237,59 @@ class Catalog:
             )
         return [str(row[0]) for row in rows]
 
-    def counts(self, now_ms: int, grace_ms: int) -> CatalogCounts:
-        """Return the numbers behind the metrics."""
+    def entries(self, query: EntryQuery) -> EntryPage:
+        """Return the jobs that a ledger should know."""
+        self.migrate()
+        rows = self._sql.execute(
+            "select id, created_at_ms from job where id > ? order by id limit ?", query.after, SCANNED
+        )
+        entries = [Entry(text(row[0]), integer(row[1])) for row in rows]
+        after = entries[-1].id if len(rows) == SCANNED else None
+        return EntryPage(entries_of_ledger(entries, query.of), after, self.recovery.complete)
+
+    def state(self) -> ShardState:
+        """Return how complete the shard is."""
+        self.migrate()
+        progress = self.recovery.progress()
+        return ShardState(
+            name=self.name,
+            jobs=integer(self._sql.execute("select coalesce(sum(count), 0) from job_count")[0][0]),
+            complete=progress.complete,
+            ledger=progress.source,
+            skipped=progress.skipped,
+            due_at_ms=progress.due_at_ms,
+        )
+
+    def rebuild(self) -> ShardState:
+        """Begin to ask the ledgers and the jobs for everything, as if nothing were known."""
+        self.migrate()
+        self.recovery.begin()
+        return self.state()
+
+    def incomplete(self) -> list[str]:
+        """Return the shard's name while it may not know every job of its own."""
+        return [] if self.recovery.complete else [self.name]
+
+    def counts(self, query: CountsQuery) -> CatalogCounts:
+        """Return the numbers behind the metrics and alerts."""
         self.migrate()
         jobs = self._sql.execute(
             "select workflow, status, count from job_count where count > 0 order by workflow, status"
         )
-        late = self._sql.execute("select count(*) from job where sweep_at_ms <= ?", now_ms - grace_ms)
+        late = self._sql.execute("select count(*) from job where sweep_at_ms <= ?", query.now_ms - query.grace_ms)
+        stuck = self._sql.execute(
+            "select count(*) from job where sweep_at_ms is not null and sweeps >= ?", STUCK_SWEEPS
+        )
         oldest = self._sql.execute("select min(created_at_ms) from job where status = ?", JobStatus.QUEUED.value)[0][0]
         return CatalogCounts(
             jobs=[JobCount(str(row[0]), JobStatus(str(row[1])), int(row[2] or 0)) for row in jobs],
             dead_letters=self._letters.count(),
-            overdue=int(late[0][0] or 0),
+            overdue=integer(late[0][0]),
+            stuck=integer(stuck[0][0]),
             oldest_queued_at_ms=None if oldest is None else int(oldest),
+            ended=self._ended.totals(),
+            ended_lately=self._ended.since(query.now_ms - query.window_ms),
+            incomplete=self.incomplete(),
         )
 
     def _count(self, workflow: str, status: str, change: int) -> None:
@@ -241,6 +326,6 @@ class Catalog:
 
 
 def _summary(row: SqlRow) -> JobSummary:
-    fields = dict(zip(_SUMMARY_FIELDS, row, strict=True))
+    fields = dict(zip(_STORED, row, strict=True))
     tags = msgspec.json.decode(str(fields["tags"]), type=tuple[str, ...])
     return msgspec.convert({**fields, "tags": tags}, JobSummary, strict=False)

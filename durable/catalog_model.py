@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from durable.tallies import WorkflowTally
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import DeadLetter, JobSummary
 
@@ -24,6 +25,8 @@ class JobQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflows: tuple[str, ...] | None = None
     cursor: str | None = None
     limit: int = 50
+    #: Whether the answer may leave out shards that do not answer, and name them.
+    partial: bool = False
 
 
 class JobPage(msgspec.Struct, frozen=True):
@@ -31,6 +34,8 @@ class JobPage(msgspec.Struct, frozen=True):
 
     jobs: list[JobSummary]
     next_cursor: str | None
+    #: The shards that did not answer, or do not know all of their jobs yet.
+    incomplete: list[str] = []
 
 
 class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +51,8 @@ class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     workflows: tuple[str, ...] | None = None
     cursor: str | None = None
     limit: int = 50
+    #: Whether the answer may leave out shards that do not answer, and name them.
+    partial: bool = False
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True):
@@ -53,6 +60,8 @@ class DeadLetterPage(msgspec.Struct, frozen=True):
 
     dead_letters: list[DeadLetter]
     next_cursor: str | None
+    #: The shards that did not answer, or do not know all of their jobs yet.
+    incomplete: list[str] = []
 
 
 class JobCount(msgspec.Struct, frozen=True):
@@ -66,12 +75,28 @@ class JobCount(msgspec.Struct, frozen=True):
 class CatalogCounts(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers behind ``/metrics``."""
 
-    jobs: list[JobCount]
-    dead_letters: int
+    jobs: list[JobCount] = []
+    dead_letters: int = 0
     #: Jobs that are late, as the sweeper sees them.
-    overdue: int
+    overdue: int = 0
+    #: Late jobs that did not change although the sweeper looked after them.
+    stuck: int = 0
     #: When the oldest job that waits in a queue was created.
-    oldest_queued_at_ms: int | None
+    oldest_queued_at_ms: int | None = None
+    #: What ended since the catalog came into being, and within the window that was asked for.
+    ended: list[WorkflowTally] = []
+    ended_lately: list[WorkflowTally] = []
+    #: The shards that do not know all of their jobs yet, and those that did not answer.
+    incomplete: list[str] = []
+    unreachable: list[str] = []
+
+
+class CountsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """At which moment to count, and how far to look back for what ended lately."""
+
+    now_ms: int
+    grace_ms: int
+    window_ms: int
 
 
 class OverdueQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +105,20 @@ class OverdueQuery(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     grace_ms: int
     limit: int
+
+
+class ShardState(msgspec.Struct, frozen=True, kw_only=True):
+    """How complete a shard is."""
+
+    name: str
+    jobs: int
+    #: Whether it knows every job of its own.
+    complete: bool
+    #: While it recovers: the ledger it reads, and jobs of this pass that did not answer.
+    ledger: int
+    skipped: int
+    #: When it reads on, in Unix ms.
+    due_at_ms: int | None
 
 
 class Redriven(msgspec.Struct, frozen=True, kw_only=True):

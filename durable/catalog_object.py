@@ -5,56 +5,122 @@ Methods answer ``{"ok": …}`` or ``{"error": …}`` like those of ``JobObject``
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 from workers import DurableObject
 
 from durable import bridge, envelope
 from durable.catalog import Catalog
-from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery, Redriven
-from durable.object_sql import ObjectSql
-from durable.sweeper import GRACE_MS
+from durable.catalog_model import CountsQuery, DeadLetterQuery, JobQuery, OverdueQuery, Redriven
+from durable.catalog_recovery import read_ledger
+from durable.ledger import EntryQuery
+from durable.object_calls import catalog_calls
+from durable.object_platform import ObjectPorts
+from durable.placement import layout_of
+from durable.recovery import Recoverer
+from orchestrator.errors import RetryableError
 from orchestrator.model import DeadLetter, DeletedJob, JobSummary
+
+#: Letters per page when they move to another shard.
+_LETTERS = 200
 
 
 class CatalogObject(DurableObject):
-    """What is known of every job. The constructor only remembers (platform.md §4.5)."""
+    """What is known of a shard's jobs. The constructor only remembers (platform.md §4.5)."""
 
     def __init__(self, ctx: object, env: object) -> None:
         super().__init__(ctx, env)
-        self._catalog = Catalog(ObjectSql(bridge.Storage(ctx)))
+        self._name = bridge.object_name(ctx)
+        self._storage = bridge.Storage(ctx)
+        self._calls = catalog_calls(bridge.Env(env))
+        self._start()
+
+    def _start(self) -> None:
+        platform = ObjectPorts(self._storage)
+        self._catalog = Catalog(platform.sql, self._name)
+        read = partial(read_ledger, self._catalog, self._calls)
+        self._recoverer = Recoverer(platform, self._catalog.recovery, read, what=self._name)
 
     async def publish(self, body: str) -> str:
         """Take note of a job's state: ``JobSummary`` in."""
-        return envelope.answer(lambda: self._catalog.publish(msgspec.json.decode(body, type=JobSummary)))
+        return self._answer(lambda: self._publish(msgspec.json.decode(body, type=JobSummary)))
 
     async def list_jobs(self, body: str) -> str:
         """List jobs: ``JobQuery`` in, ``JobPage`` out."""
-        return envelope.answer(lambda: self._catalog.list_jobs(msgspec.json.decode(body, type=JobQuery)))
+        return self._answer(lambda: self._catalog.list_jobs(msgspec.json.decode(body, type=JobQuery)))
 
     async def overdue(self, body: str) -> str:
         """List late jobs: ``OverdueQuery`` in, their ids out."""
-        return envelope.answer(lambda: self._catalog.overdue(msgspec.json.decode(body, type=OverdueQuery)))
+        return self._answer(lambda: self._catalog.overdue(msgspec.json.decode(body, type=OverdueQuery)))
 
-    async def counts(self) -> str:
-        """The numbers behind the metrics: ``CatalogCounts`` out."""
-        return envelope.answer(lambda: self._catalog.counts(bridge.now_ms(), GRACE_MS))
+    async def counts(self, body: str) -> str:
+        """The numbers behind the metrics: ``CountsQuery`` in, ``CatalogCounts`` out."""
+        return self._answer(lambda: self._catalog.counts(msgspec.json.decode(body, type=CountsQuery)))
 
     async def forget(self, body: str) -> str:
         """Take note that a job was deleted: ``DeletedJob`` in."""
-        return envelope.answer(lambda: self._catalog.forget(msgspec.json.decode(body, type=DeletedJob)))
+        return self._answer(lambda: self._catalog.forget(msgspec.json.decode(body, type=DeletedJob)))
 
     async def add_dead_letter(self, body: str) -> str:
         """Keep a dead letter: ``DeadLetter`` in."""
-        return envelope.answer(lambda: self._catalog.letters.add(msgspec.json.decode(body, type=DeadLetter)))
+        return self._answer(lambda: self._catalog.letters.add(msgspec.json.decode(body, type=DeadLetter)))
 
-    async def get_dead_letter(self, letter_id: str) -> str:
-        """One dead letter: its id in, ``DeadLetter`` out."""
-        return envelope.answer(lambda: self._catalog.letters.get(letter_id))
+    async def find_dead_letter(self, letter_id: str) -> str:
+        """A dead letter, if the shard keeps it: its id in, a list of one ``DeadLetter`` or none out."""
+        return self._answer(lambda: self._catalog.letters.find(letter_id))
 
     async def list_dead_letters(self, body: str) -> str:
         """List dead letters: ``DeadLetterQuery`` in, ``DeadLetterPage`` out."""
-        return envelope.answer(lambda: self._catalog.letters.list(msgspec.json.decode(body, type=DeadLetterQuery)))
+        return self._answer(lambda: self._catalog.list_dead_letters(msgspec.json.decode(body, type=DeadLetterQuery)))
 
     async def mark_redriven(self, body: str) -> str:
         """Take note that a dead letter was tried again: ``Redriven`` in."""
-        return envelope.answer(lambda: self._catalog.letters.mark(msgspec.json.decode(body, type=Redriven)))
+        return self._answer(lambda: self._catalog.letters.mark(msgspec.json.decode(body, type=Redriven)))
+
+    async def entries(self, body: str) -> str:
+        """The jobs of a ledger: ``EntryQuery`` in, ``EntryPage`` out."""
+        return self._answer(lambda: self._catalog.entries(msgspec.json.decode(body, type=EntryQuery)))
+
+    async def state(self) -> str:
+        """How complete the shard is: ``ShardState`` out."""
+        return self._answer(self._catalog.state)
+
+    async def rebuild(self) -> str:
+        """Ask the ledgers and the jobs again for everything: ``ShardState`` out."""
+        return self._answer(self._catalog.rebuild)
+
+    async def letters(self, cursor: str) -> str:
+        """Dead letters of messages, which no job could tell again: a cursor in, ``DeadLetterPage`` out."""
+        query = DeadLetterQuery(kind="message", cursor=cursor or None, limit=_LETTERS)
+        return envelope.answer(lambda: self._catalog.letters.list(query))
+
+    async def retire(self) -> str:
+        """Delete everything: the catalog has another number of shards now."""
+        await self._storage.wipe()
+        self._start()
+        return envelope.answer(lambda: None)
+
+    async def alarm(self, info: object = None) -> None:
+        """Recover."""
+        if self._is_in_use():
+            await self._recoverer.tick()
+
+    def _publish(self, summary: JobSummary) -> None:
+        self._catalog.publish(summary)
+
+    def _is_in_use(self) -> bool:
+        return layout_of(self._name) == self._calls.layout
+
+    def _answer(self, call: Callable[[], object]) -> str:
+        def checked() -> object:
+            if not self._is_in_use():
+                # Somebody runs an older release still: a moment later it asks the shards of today.
+                raise RetryableError("The catalog has another number of shards", code="object_unreachable")
+            self._catalog.migrate()
+            value = call()
+            self._recoverer.rearm()
+            return value
+
+        return envelope.answer(checked)

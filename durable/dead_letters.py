@@ -8,7 +8,6 @@ import msgspec
 
 from durable.catalog_model import DeadLetterPage, DeadLetterQuery, Redriven
 from durable.cursors import cursor_of, start_of
-from orchestrator.errors import UnknownDeadLetterError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import DeadLetter, JobSummary
 from orchestrator.ports import Sql, SqlRow, SqlValue
@@ -34,7 +33,7 @@ class DeadLetters:
         """Keep a dead letter; the first of an id stays, unless a job failed again."""
         self._sql.execute(
             """insert into dead_letter (id, kind, job_id, workflow, cause, at_ms, detail, redriven_at_ms)
-            values (?, ?, ?, ?, ?, ?, ?, null) on conflict (id) do update set cause = excluded.cause,
+            values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set cause = excluded.cause,
             at_ms = excluded.at_ms, redriven_at_ms = null where kind = 'job' and excluded.at_ms > at_ms""",
             letter.id,
             letter.kind,
@@ -43,21 +42,15 @@ class DeadLetters:
             letter.cause,
             letter.at_ms,
             None if letter.detail is None else msgspec.json.encode(letter.detail).decode(),
+            letter.redriven_at_ms,
         )
         self._sql.execute(
             "delete from dead_letter where at_ms < ? and kind = 'message'", letter.at_ms - MESSAGES_KEPT_MS
         )
 
-    def get(self, letter_id: str) -> DeadLetter:
-        """Return a dead letter.
-
-        Raises:
-            UnknownDeadLetterError: there is none of this id.
-        """
-        rows = self._sql.execute(_SELECT_ONE, letter_id)
-        if not rows:
-            raise UnknownDeadLetterError
-        return _letter(rows[0])
+    def find(self, letter_id: str) -> list[DeadLetter]:
+        """Return the dead letter of this id, or none."""
+        return [_letter(row) for row in self._sql.execute(_SELECT_ONE, letter_id)]
 
     def list(self, query: DeadLetterQuery) -> DeadLetterPage:
         """Return dead letters, newest first.

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from orchestrator import errors
-from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.errors import InvalidPayloadError, OrchestratorError, RequestError
 
 T = TypeVar("T")
 
@@ -28,6 +28,18 @@ class Envelope(msgspec.Struct, frozen=True):
 
     ok: msgspec.Raw = msgspec.Raw(b"null")
     error: Fault | None = None
+
+
+def text_of(value: object) -> str:
+    """Return a value as JSON text for a call.
+
+    Raises:
+        InvalidPayloadError: it holds an integer that JSON of ours has no form for.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except OverflowError:
+        raise InvalidPayloadError("An integer beyond 64 bits cannot be stored; send it as text") from None
 
 
 def answer(call: Callable[[], object]) -> str:

@@ -116,6 +116,11 @@ class JobObject(DurableObject):
         lane = await self._engine.explain_lane()
         return self._answer(lambda: job_view(self._engine.known(), self._engine.journal, lane))
 
+    async def summary(self) -> str:
+        """The job as the catalog is to know it: ``JobSummary`` out. Looking at a job also mends a lost alarm."""
+        self._wake()
+        return self._answer(self._engine.summary)
+
     async def steps(self) -> str:
         """The journal's steps: a list of ``StepView`` out."""
 

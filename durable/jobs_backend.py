@@ -9,15 +9,19 @@ from durable import envelope
 from durable.bridge import Env, ObjectCallError
 from durable.catalog_model import (
     CatalogCounts,
+    CountsQuery,
     DeadLetterPage,
     DeadLetterQuery,
     JobPage,
     JobQuery,
     OverdueQuery,
     Redriven,
+    ShardState,
 )
-from durable.object_calls import call_object, text_of
-from durable.object_network import CATALOG, CATALOG_NAME, JOBS, LANES
+from durable.catalog_shards import ShardedCatalog
+from durable.envelope import text_of
+from durable.object_calls import call_object, catalog_calls
+from durable.object_network import JOBS, LANES
 from durable.object_platform import write_log
 from durable.queues import binding_of
 from orchestrator.errors import RetryableError
@@ -53,6 +57,11 @@ class ObjectJobs:
 
     def __init__(self, env: Env) -> None:
         self._env = env
+        self._calls = catalog_calls(env)
+
+    @property
+    def _catalog(self) -> ShardedCatalog:
+        return ShardedCatalog(self._calls.layout, self._calls.shard)
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -130,27 +139,39 @@ class ObjectJobs:
 
     async def list_jobs(self, query: JobQuery) -> JobPage:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._catalog("list_jobs", JobPage, text_of(query))
+        return await self._catalog.list_jobs(query)
 
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._catalog("list_dead_letters", DeadLetterPage, text_of(query))
+        return await self._catalog.list_dead_letters(query)
 
     async def get_dead_letter(self, letter_id: str) -> DeadLetter:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._catalog("get_dead_letter", DeadLetter, letter_id)
+        return await self._catalog.get_dead_letter(letter_id)
 
     async def mark_redriven(self, redriven: Redriven) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
-        await self._catalog("mark_redriven", type(None), text_of(redriven))
+        await self._catalog.mark_redriven(redriven)
 
-    async def counts(self) -> CatalogCounts:
+    async def counts(self, query: CountsQuery) -> CatalogCounts:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._catalog("counts", CatalogCounts)
+        return await self._catalog.counts(query)
 
-    async def overdue(self, query: OverdueQuery) -> list[str]:
-        """Return jobs that are late."""
-        return await self._catalog("overdue", list[str], text_of(query))
+    async def shard_states(self) -> list[ShardState]:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog.states()
+
+    async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return await self._catalog.rebuild(names)
+
+    async def overdue(self, query: OverdueQuery) -> tuple[list[str], list[str]]:
+        """See :class:`durable.sweeper.SweeperPort`."""
+        return await self._catalog.overdue(query)
+
+    async def summary(self, job_id: str) -> JobSummary:
+        """See :class:`durable.sweeper.SweeperPort`."""
+        return await self._calls.summary(job_id)
 
     async def lane(self, name: str) -> LaneView:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -166,11 +187,11 @@ class ObjectJobs:
 
     async def publish(self, summary: JobSummary) -> None:
         """Bring the catalog up to date."""
-        await self._catalog("publish", type(None), text_of(summary))
+        await self._catalog.publish(summary)
 
     async def add_dead_letter(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
-        await self._catalog("add_dead_letter", type(None), text_of(letter))
+        await self._catalog.add_dead_letter(letter)
 
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Write one structured log line."""
@@ -181,9 +202,6 @@ class ObjectJobs:
 
     async def _lane(self, name: str, method: str) -> LaneView:
         return envelope.unwrap(await self._call(LANES, name, method, name), LaneView)
-
-    async def _catalog(self, method: str, into: type[T], *args: str) -> T:
-        return envelope.unwrap(await self._call(CATALOG, CATALOG_NAME, method, *args), into)
 
     async def _call(self, binding: str, name: str, method: str, *args: str) -> str:
         return await call_object(self._env, binding, name, method, *args)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-
-import msgspec
+from functools import partial
 
 from durable.bridge import Env, ObjectCallError
-from orchestrator.errors import InvalidPayloadError, OrchestratorError, RetryableError
+from durable.catalog_calls import CatalogCalls
+from durable.placement import Layout
+from orchestrator.errors import OrchestratorError, RetryableError
 
 #: Tries of a call that the platform calls retryable, and the first wait between them in seconds; every method of the
 #: objects may be repeated (platform.md §10 rule 39).
@@ -40,13 +41,6 @@ async def call_object(env: Env, binding: str, name: str, method: str, *args: str
     raise AssertionError("the last try returns or raises")
 
 
-def text_of(value: object) -> str:
-    """Return a value as JSON text for a call.
-
-    Raises:
-        InvalidPayloadError: it holds an integer that JSON of ours has no form for.
-    """
-    try:
-        return msgspec.json.encode(value).decode()
-    except OverflowError:
-        raise InvalidPayloadError("An integer beyond 64 bits cannot be stored; send it as text") from None
+def catalog_calls(env: Env) -> CatalogCalls:
+    """Return the way to the catalog's objects."""
+    return CatalogCalls(lambda: Layout.from_setting(env.text("CATALOG_SHARDS")), partial(call_object, env))

@@ -6,6 +6,7 @@ import msgspec
 
 from durable import envelope
 from durable.bridge import Env, ObjectCallError
+from durable.object_calls import catalog_calls
 from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
@@ -22,9 +23,7 @@ from orchestrator.model import (
 )
 
 JOBS = "JOBS"
-CATALOG = "CATALOG"
 LANES = "LANES"
-CATALOG_NAME = "catalog-0"
 
 
 class ObjectNetwork:
@@ -32,6 +31,7 @@ class ObjectNetwork:
 
     def __init__(self, env: Env) -> None:
         self._env = env
+        self._catalog = catalog_calls(env)
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`orchestrator.ports.Network`."""
@@ -78,13 +78,11 @@ class ObjectNetwork:
 
     async def publish(self, summary: JobSummary) -> None:
         """See :class:`orchestrator.ports.Network`."""
-        text = await self._call(CATALOG, CATALOG_NAME, "publish", msgspec.json.encode(summary).decode())
-        envelope.unwrap(text, type(None))  # a catalog that could not take it is asked again
+        await self._catalog.publish(summary)
 
     async def forget(self, job: DeletedJob) -> None:
         """See :class:`orchestrator.ports.Network`."""
-        text = await self._call(CATALOG, CATALOG_NAME, "forget", msgspec.json.encode(job).decode())
-        envelope.unwrap(text, type(None))
+        await self._catalog.forget(job)
 
     async def alive(self, job_id: str) -> bool:
         """See :class:`orchestrator.ports.Network`."""

@@ -87,6 +87,19 @@ class ObjectPlatform:
         write_log(level, event, fields)
 
 
+class ObjectPorts:
+    """The ports of an object that runs no job."""
+
+    def __init__(self, storage: bridge.Storage) -> None:
+        self.clock = WorkerClock()
+        self.sql = ObjectSql(storage)
+        self.alarm = ObjectAlarm(storage)
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """See :class:`orchestrator.ports.Platform`."""
+        write_log(level, event, fields)
+
+
 class ObjectResources:
     """Implements :class:`orchestrator.ports.Resources`: one connection per slice, opened on first use."""
 

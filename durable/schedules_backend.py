@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from durable import envelope
 from durable.bridge import Env
-from durable.object_calls import call_object, text_of
+from durable.envelope import text_of
+from durable.object_calls import call_object
 from durable.object_platform import write_log
 from durable.schedule_index import Round, RoundQuery, SchedulePage, ScheduleQuery
 from orchestrator.model import Created

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from durable.catalog_model import OverdueQuery
 from orchestrator.errors import OrchestratorError
-from orchestrator.model import JobSummary, JobView
+from orchestrator.model import JobSummary
 from orchestrator.ports import Clock
 
 #: A job is late when it did not act this long after it meant to: six times the watchdog.
 GRACE_MS = 60_000
-#: Jobs looked after per tick; the next tick goes on with the others.
+#: Jobs of a shard looked after per tick; the next tick goes on with the others.
 SWEEP_LIMIT = 200
 CONCURRENCY = 10
 
@@ -21,11 +21,11 @@ CONCURRENCY = 10
 class SweeperPort(Protocol):
     """What the sweeper does to the outside."""
 
-    async def overdue(self, query: OverdueQuery) -> list[str]:
-        """Return jobs that are late."""
+    async def overdue(self, query: OverdueQuery) -> tuple[list[str], list[str]]:
+        """Return jobs that are late, of the shards that answer, and the names of those that do not."""
         ...
 
-    async def view(self, job_id: str) -> JobView:
+    async def summary(self, job_id: str) -> JobSummary:
         """Look at a job, which makes its object arm its alarm again."""
         ...
 
@@ -42,16 +42,18 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
     """Look after jobs that are late; return how many answered. Never raises: the next tick comes in a minute."""
     now_ms = clock.now_ms()
     try:
-        job_ids = await port.overdue(OverdueQuery(now_ms=now_ms, grace_ms=GRACE_MS, limit=SWEEP_LIMIT))
+        job_ids, silent = await port.overdue(OverdueQuery(now_ms=now_ms, grace_ms=GRACE_MS, limit=SWEEP_LIMIT))
     except Exception as error:
         port.log("error", "sweep.failed", {"error": _code(error)})
         return 0
+    if silent:
+        port.log("error", "sweep.shards_silent", {"shards": silent})
     turn = asyncio.Semaphore(CONCURRENCY)
 
     async def one(job_id: str) -> bool:
         async with turn:
             try:
-                await port.publish(summary_of(await port.view(job_id), now_ms))
+                await port.publish(await port.summary(job_id))
             except Exception as error:
                 port.log("warning", "sweep.job_failed", {"job_id": job_id, "error": _code(error)})
                 return False
@@ -61,24 +63,6 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
     if job_ids:
         port.log("info", "sweep.done", {"late": len(job_ids), "answered": answered})
     return answered
-
-
-def summary_of(view: JobView, now_ms: int) -> JobSummary:
-    """Return what the catalog may learn from a look at a job, which is due again now as far as it knows."""
-    return JobSummary(
-        id=view.id,
-        workflow=view.workflow,
-        status=view.status,
-        tags=view.tags,
-        parent_id=view.parent_id,
-        created_at_ms=view.created_at_ms,
-        updated_at_ms=now_ms,
-        finished_at_ms=view.finished_at_ms,
-        due_at_ms=now_ms,
-        revision=view.revision,
-        error=None if view.error is None else f"{view.error.code}: {view.error.message}"[:300],
-        tenant=view.tenant,
-    )
 
 
 def _code(error: Exception) -> str:

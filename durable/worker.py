@@ -10,13 +10,16 @@ from workers import WorkerEntrypoint, asgi
 from durable import bridge
 from durable.bridge_timers import take_back_cancelled_timers
 from durable.catalog_object import CatalogObject
+from durable.catalog_upkeep import keep_up
 from durable.consumer import consume, consume_dead
 from durable.http.app import create_app
 from durable.http.host import Host
 from durable.job_object import JobObject
 from durable.jobs_backend import ObjectJobs
 from durable.lane_object import LaneObject
-from durable.object_platform import WorkerClock, WorkerEntropy, token_signer
+from durable.ledger_object import LedgerObject
+from durable.object_calls import catalog_calls
+from durable.object_platform import WorkerClock, WorkerEntropy, token_signer, write_log
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.schedule_index_object import ScheduleIndexObject
 from durable.schedule_object import ScheduleObject
@@ -25,7 +28,15 @@ from durable.schedules_backend import ObjectSchedules
 from durable.sweeper import sweep
 from durable.workflows import registry, schedules
 
-__all__ = ["CatalogObject", "Default", "JobObject", "LaneObject", "ScheduleIndexObject", "ScheduleObject"]
+__all__ = [
+    "CatalogObject",
+    "Default",
+    "JobObject",
+    "LaneObject",
+    "LedgerObject",
+    "ScheduleIndexObject",
+    "ScheduleObject",
+]
 
 take_back_cancelled_timers()
 _app = create_app()
@@ -66,4 +77,5 @@ class Default(WorkerEntrypoint):
         """Do what is to be done every minute."""
         env = bridge.Env(self.env)
         await sweep(ObjectJobs(env), WorkerClock())
+        await keep_up(catalog_calls(env), WorkerClock(), write_log)
         await go_round(ObjectSchedules(env), WorkerClock(), schedules())

@@ -19,16 +19,17 @@ from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_WAITING_EVENTS
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, ParentRef, RetryJob
+from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, JobSummary, ParentRef, RetryJob
 from orchestrator.new_job import new_job
 from orchestrator.options import check
+from orchestrator.outbox import FIRST
 from orchestrator.ports import Platform
 from orchestrator.restart import forget_steps
 from orchestrator.reuse import judge
 from orchestrator.slice import StaleSliceError
 from orchestrator.state import JobState
 from orchestrator.tick import TTL, Ticker
-from orchestrator.views import job_outcome
+from orchestrator.views import job_outcome, summary
 from orchestrator.wakeup import Wakeup
 from orchestrator.workflow import Registry
 
@@ -94,7 +95,7 @@ class JobEngine:
         if request.options.ttl_ms:
             self.journal.set_due(TTL, now_ms + request.options.ttl_ms)
         self.journal.history.add(now_ms, "job.created")
-        self.journal.outbox.add("catalog", b"", now_ms)
+        self.journal.outbox.add("catalog", FIRST, now_ms)
         self._wakeup.rearm()
         return Created(job.job_id, job.status, deduplicated=False)
 
@@ -315,6 +316,14 @@ class JobEngine:
         if job is None:
             raise UnknownJobError
         return job_outcome(job, key) if job.status in TERMINAL else None
+
+    def summary(self) -> JobSummary:
+        """Return what the catalog is to know of the job.
+
+        Raises:
+            UnknownJobError: nothing was created here.
+        """
+        return summary(self._state.known(), self._state.next_due_ms())
 
     def wake(self) -> None:
         """Re-arm from the journal: heals a lost alarm, and a slice that died with the object's memory.

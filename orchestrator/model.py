@@ -275,6 +275,14 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     error: str | None
     tenant: str | None = None
+    #: When the job could have started at the earliest, and when it did.
+    ready_at_ms: int | None = None
+    started_at_ms: int | None = None
+    slices: int = 0
+    crashes: int = 0
+    rows_written: int = 0
+    #: Whether the catalog hears of the job for the first time, as far as the job knows.
+    first: bool = False
 
 
 class DeletedJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from orchestrator import cascade, codec
 from orchestrator.errors import RequestError
 from orchestrator.journal import Journal
@@ -13,6 +15,9 @@ from orchestrator.mail import OutboxRow
 from orchestrator.model import ChildNotice, JobRow, JobSummary, ParentRef
 from orchestrator.ports import Platform
 from orchestrator.views import job_outcome
+
+#: Body of the row that tells the catalog of a job for the first time.
+FIRST = b"first"
 
 
 class Outbox:
@@ -26,9 +31,12 @@ class Outbox:
         """Deliver what is due; tell whether anything was. A row goes only after its delivery, so a crash repeats it."""
         rows = self._journal.outbox.due(self._platform.clock.now_ms(), OUTBOX_BATCH)
         catalog = [row for row in rows if row.kind == "catalog"]
-        for row in catalog[:-1]:
-            self._journal.outbox.remove(row.id)  # the last one tells everything
-        for row in [row for row in rows if row.kind != "catalog"] + catalog[-1:]:
+        # One of them tells everything; the first of all says that it is.
+        told = [row for row in catalog if row.body == FIRST][:1] or catalog[-1:]
+        for row in catalog:
+            if row not in told:
+                self._journal.outbox.remove(row.id)
+        for row in [row for row in rows if row.kind != "catalog"] + told:
             try:
                 left = await self._send(row, job, summarize)
             except RequestError as error:
@@ -59,5 +67,5 @@ class Outbox:
             return await cascade.advance(self._journal.sql, network, row)
         else:
             # The summary as it is now: a newer one makes an older one pointless, and the catalog orders by revision.
-            await network.publish(summarize())
+            await network.publish(msgspec.structs.replace(summarize(), first=row.body == FIRST))
         return None

@@ -107,6 +107,11 @@ def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
         revision=job.revision,
         error=None if error is None else f"{error.code}: {error.message}"[:300],
         tenant=options.tenant,
+        ready_at_ms=job.created_at_ms + options.delay_ms,
+        started_at_ms=job.started_at_ms,
+        slices=job.slices,
+        crashes=job.crashes_total,
+        rows_written=job.rows_written,
     )
 
 

@@ -20,7 +20,7 @@ _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 durable.workflows.registry = cache(lambda: _registry)
 
 from durable.job_object import JobObject as ProductJobObject  # noqa: E402
-from durable.worker import CatalogObject, LaneObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
+from durable.worker import CatalogObject, LaneObject, LedgerObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
 from durable.worker import Default as ProductDefault  # noqa: E402
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "FloorObject",
     "JobObject",
     "LaneObject",
+    "LedgerObject",
     "ScheduleIndexObject",
     "ScheduleObject",
 ]

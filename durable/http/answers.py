@@ -12,6 +12,11 @@ from orchestrator.lifecycle import JobStatus, StepStatus
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T12:00:00.000Z"])]
 
+Incomplete = Annotated[
+    list[str],
+    Field(description="Shards of the catalog that did not answer, or are being rebuilt: their jobs may be missing"),
+]
+
 
 JobId = Annotated[str, Field(description="The job's id", examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])]
 Workflow = Annotated[str, Field(examples=["trigger-ingestion-job"])]
@@ -97,6 +102,7 @@ class BulkOut(BaseModel):
     refused: int
     results: list[BulkItemOut]
     next_cursor: Cursor | None = None
+    incomplete: Incomplete = []
 
 
 class RedrivenOut(BaseModel):
@@ -248,6 +254,7 @@ class JobsOut(BaseModel):
 
     jobs: list[SummaryOut]
     next_cursor: Cursor | None
+    incomplete: Incomplete = []
 
 
 class DeadLetterOut(BaseModel):
@@ -270,6 +277,24 @@ class DeadLettersOut(BaseModel):
 
     dead_letters: list[DeadLetterOut]
     next_cursor: Cursor | None
+    incomplete: Incomplete = []
+
+
+class ShardOut(BaseModel):
+    """A shard of the catalog."""
+
+    name: str = Field(examples=["catalog-4-0"])
+    jobs: int = Field(description="Jobs it knows")
+    complete: bool = Field(description="Whether it knows every job of its own")
+    ledger: int = Field(description="Which ledger it reads while it is being rebuilt")
+    skipped: int = Field(description="Jobs that did not answer while it is being rebuilt; it asks again")
+    reads_on_at: Timestamp | None
+
+
+class CatalogOut(BaseModel):
+    """The shards of the catalog."""
+
+    shards: list[ShardOut]
 
 
 class RateOut(BaseModel):

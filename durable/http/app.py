@@ -11,6 +11,7 @@ from durable.http import (
     about,
     batch,
     bulk,
+    catalog,
     control,
     dead_letters,
     events,
@@ -60,6 +61,7 @@ def create_app() -> Gate:
         triggers.router,
         dead_letters.router,
         schedules.router,
+        catalog.router,
         operations.router,
     ):
         app.include_router(router)

@@ -23,7 +23,7 @@ router = APIRouter(tags=["control"], route_class=StrictRoute)
 
 
 @router.post("/v1/jobs/bulk", responses={200: {"model": answers.BulkOut}})
-@needs(Scope.OPERATE, "invalid_cursor")
+@needs(Scope.OPERATE, "invalid_cursor", "catalog_incomplete")
 async def control_jobs(request: Request, body: models.BulkIn) -> Response:
     """Cancel, pause, resume, retry or delete many jobs: those named, or those a filter finds, newest first.
 
@@ -33,20 +33,28 @@ async def control_jobs(request: Request, body: models.BulkIn) -> Response:
     host = host_of(request)
     only_in = () if body.filter is None or body.filter.status is None else (body.filter.status,)
     action = ControlJob(action=body.action, only_in=only_in, reason=body.reason)
-    ids, cursor = await _selected(host, body)
+    ids, cursor, incomplete = await _selected(host, body)
     results = await enqueue.in_turns(ids, lambda job_id: _one(host, job_id, action))
-    return answer(bulk_out(results, cursor), exclude_none=True)
+    return answer(bulk_out(results, cursor, incomplete), exclude_none=True)
 
 
-def bulk_out(results: Sequence[answers.BulkItemOut], cursor: str | None) -> answers.BulkOut:
+def bulk_out(
+    results: Sequence[answers.BulkItemOut], cursor: str | None, incomplete: Sequence[str] = ()
+) -> answers.BulkOut:
     """Return the answer to an operation on many things."""
     done = sum(item.error is None for item in results)
-    return answers.BulkOut(done=done, refused=len(results) - done, results=list(results), next_cursor=cursor)
+    return answers.BulkOut(
+        done=done,
+        refused=len(results) - done,
+        results=list(results),
+        next_cursor=cursor,
+        incomplete=list(incomplete),
+    )
 
 
-async def _selected(host: Host, body: models.BulkIn) -> tuple[list[str], str | None]:
+async def _selected(host: Host, body: models.BulkIn) -> tuple[list[str], str | None, list[str]]:
     if body.filter is None:
-        return list(dict.fromkeys(body.ids or [])), None
+        return list(dict.fromkeys(body.ids or [])), None, []
     found = body.filter
     page = await host.backend.list_jobs(
         JobQuery(
@@ -59,7 +67,7 @@ async def _selected(host: Host, body: models.BulkIn) -> tuple[list[str], str | N
             limit=body.limit,
         )
     )
-    return [job.id for job in page.jobs], page.next_cursor
+    return [job.id for job in page.jobs], page.next_cursor, page.incomplete
 
 
 async def _one(host: Host, job_id: str, action: ControlJob) -> answers.BulkItemOut:

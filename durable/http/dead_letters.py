@@ -14,7 +14,7 @@ from durable.http import answers, enqueue, models
 from durable.http.access import Scope, needs
 from durable.http.bulk import bulk_out
 from durable.http.host import Host, host_of
-from durable.http.jobs import MAX_PAGE
+from durable.http.jobs import MAX_PAGE, Partial
 from durable.http.problems import item_problem
 from durable.http.shapes import answer, dead_letter_out
 from durable.http.strict import StrictRoute
@@ -29,7 +29,7 @@ LetterId = Annotated[str, Path(max_length=MAX_NAME_CHARS, examples=["job:run_01k
 
 
 @router.get("", responses={200: {"model": answers.DeadLettersOut}})
-@needs(Scope.READ, "invalid_cursor")
+@needs(Scope.READ, "invalid_cursor", "catalog_incomplete")
 async def list_dead_letters(
     request: Request,
     kind: Literal["job", "message"] | None = None,
@@ -39,6 +39,7 @@ async def list_dead_letters(
     created_before: AwareDatetime | None = None,
     cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    partial: Partial = False,
 ) -> Response:
     """Jobs and messages that gave up, newest first, each with its cause."""
     query = DeadLetterQuery(
@@ -49,14 +50,17 @@ async def list_dead_letters(
         created_before_ms=models.ms_or_none(created_before),
         cursor=cursor,
         limit=limit,
+        partial=partial,
     )
     page = await host_of(request).backend.list_dead_letters(query)
     letters = [dead_letter_out(letter) for letter in page.dead_letters]
-    return answer(answers.DeadLettersOut(dead_letters=letters, next_cursor=page.next_cursor))
+    return answer(
+        answers.DeadLettersOut(dead_letters=letters, next_cursor=page.next_cursor, incomplete=page.incomplete)
+    )
 
 
 @router.post("/redrive", responses={200: {"model": answers.BulkOut}})
-@needs(Scope.OPERATE, "invalid_cursor")
+@needs(Scope.OPERATE, "invalid_cursor", "catalog_incomplete")
 async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Response:
     """Try many dead letters again: those named, or those that a filter finds and nobody has tried again yet."""
     host = host_of(request)
@@ -74,7 +78,7 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
     )
     page = await host.backend.list_dead_letters(query)
     results = await enqueue.in_turns(page.dead_letters, lambda letter: _one(host, letter))
-    return answer(bulk_out(results, page.next_cursor), exclude_none=True)
+    return answer(bulk_out(results, page.next_cursor, page.incomplete), exclude_none=True)
 
 
 @router.post(
@@ -90,6 +94,7 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
     "unknown_step",
     "conflict",
     "not_redrivable",
+    "catalog_incomplete",
     "queue_unavailable",
 )
 async def redrive_dead_letter(request: Request, letter_id: LetterId, body: models.RetryIn | None = None) -> Response:

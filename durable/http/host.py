@@ -8,7 +8,16 @@ from typing import Protocol, cast
 
 from starlette.requests import Request
 
-from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
+from durable.catalog_model import (
+    CatalogCounts,
+    CountsQuery,
+    DeadLetterPage,
+    DeadLetterQuery,
+    JobPage,
+    JobQuery,
+    Redriven,
+    ShardState,
+)
 from durable.http.access import NOBODY, Principal
 from durable.schedule_index import SchedulePage, ScheduleQuery
 from orchestrator.export import ExportPage
@@ -121,8 +130,16 @@ class JobsBackend(Protocol):
         """Have the catalog take note that a dead letter was tried again."""
         ...
 
-    async def counts(self) -> CatalogCounts:
+    async def counts(self, query: CountsQuery) -> CatalogCounts:
         """Return the catalog's numbers."""
+        ...
+
+    async def shard_states(self) -> list[ShardState]:
+        """Return how complete the catalog's shards are."""
+        ...
+
+    async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:
+        """Have shards of the catalog ask the jobs again for everything."""
         ...
 
 

@@ -29,6 +29,9 @@ Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=MAX_IDEMPOTENCY_KEY_CHARS, description="As options.idempotency_key"),
 ]
+Partial = Annotated[
+    bool, Query(description="Answer without the catalog's shards that do not answer, and name them, instead of 503")
+]
 
 
 def checked(job_id: str) -> str:
@@ -78,7 +81,7 @@ async def get_job_steps(request: Request, job_id: JobId) -> Response:
 
 
 @router.get("", responses={200: {"model": answers.JobsOut}})
-@needs(Scope.READ, "invalid_cursor", "foreign_tenant")
+@needs(Scope.READ, "invalid_cursor", "foreign_tenant", "catalog_incomplete")
 async def list_jobs(
     request: Request,
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
@@ -89,6 +92,7 @@ async def list_jobs(
     created_before: AwareDatetime | None = None,
     cursor: Annotated[str | None, Query(max_length=models.MAX_CURSOR_CHARS)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    partial: Partial = False,
 ) -> Response:
     """Jobs from the catalog, newest first."""
     query = JobQuery(
@@ -100,6 +104,8 @@ async def list_jobs(
         created_before_ms=models.ms_or_none(created_before),
         cursor=cursor,
         limit=limit,
+        partial=partial,
     )
     page = await host_of(request).backend.list_jobs(query)
-    return answer(answers.JobsOut(jobs=[summary_out(job) for job in page.jobs], next_cursor=page.next_cursor))
+    jobs = [summary_out(job) for job in page.jobs]
+    return answer(answers.JobsOut(jobs=jobs, next_cursor=page.next_cursor, incomplete=page.incomplete))

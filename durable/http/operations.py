@@ -6,13 +6,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from durable.catalog_model import CatalogCounts
+from durable.catalog_model import CatalogCounts, CountsQuery
 from durable.http.access import Scope, needs
 from durable.http.host import host_of
 from durable.http.strict import StrictRoute
+from durable.sweeper import GRACE_MS
 
 #: The content type of Prometheus' text format, version 0.0.4.
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: What "lately" means in the metrics.
+WINDOW_MS = 900_000
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -22,11 +26,13 @@ router = APIRouter(tags=["operations"], route_class=StrictRoute)
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-@needs(Scope.READ, shared=True)
+@needs(Scope.READ, "catalog_incomplete", shared=True)
 async def get_metrics(request: Request) -> Response:
     """Counts of jobs in Prometheus' text format."""
     host = host_of(request)
-    text = metrics_text(await host.backend.counts(), host.clock.now_ms())
+    now_ms = host.clock.now_ms()
+    counts = await host.backend.counts(CountsQuery(now_ms=now_ms, grace_ms=GRACE_MS, window_ms=WINDOW_MS))
+    text = metrics_text(counts, now_ms)
     return Response(text, headers={"content-type": METRICS_TYPE})
 
 

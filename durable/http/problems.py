@@ -20,7 +20,15 @@ MEDIA_TYPE = "application/problem+json"
 #: What to tell clients to wait when a part of the platform asked for a pause.
 RETRY_AFTER_S = 2
 #: Codes of failures that pass by themselves.
-_UNAVAILABLE = frozenset({"object_overloaded", "object_unreachable", "queue_unavailable", "job_being_deleted"})
+_UNAVAILABLE = frozenset(
+    {
+        "catalog_incomplete",
+        "job_being_deleted",
+        "object_overloaded",
+        "object_unreachable",
+        "queue_unavailable",
+    }
+)
 #: Codes of the engine that are the payload's fault when a job is created.
 _UNSTORABLE = {"value_too_large": 413, "value_not_encodable": 422}
 _CODES_OF_STATUS = {
@@ -81,7 +89,7 @@ def problem_of(error: OrchestratorError) -> dict[str, object]:
         return problem_document(_UNSTORABLE[code], code, str(error))
     if code in _UNAVAILABLE:
         detail = "A part of the platform did not answer; the request may be repeated"
-        return problem_document(503, code, detail)
+        return problem_document(503, code, detail, extra=error.details)
     return problem_document(500, "internal", "The request failed for an internal reason")
 
 

@@ -60,6 +60,7 @@ OWN = MappingProxyType(
         "invalid_cursor": Refusal(400, "The cursor is not one that this API gave"),
         "invalid_name": Refusal(400, "A name is too long, or holds control characters"),
         "idempotency_keys_differ": Refusal(400, "The Idempotency-Key header and the options name different keys"),
+        "unknown_shard": Refusal(400, "The catalog has no such shard"),
         "unknown_step": Refusal(400, "The job has no such step"),
         "too_many_times": Refusal(400, "More planned times than one backfill may have"),
         "foreign_tenant": Refusal(403, "The key is of another tenant"),
@@ -86,6 +87,7 @@ OWN = MappingProxyType(
         "unknown_time_zone": Refusal(422, "There is no such time zone"),
         "contradictory_options": Refusal(422, "Two options exclude each other"),
         "job_being_deleted": Refusal(503, "The job of this key is being deleted; its key is free in a moment"),
+        "catalog_incomplete": Refusal(503, "A part of the catalog does not answer; `shards` names it"),
         "queue_unavailable": Refusal(503, "The queue took no message"),
         "no_secret_configured": Refusal(503, "Neither TOKEN_SECRET nor API_KEY is set"),
     }

@@ -11,7 +11,16 @@ from dataclasses import replace
 
 import msgspec
 
-from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
+from durable.catalog_model import (
+    CatalogCounts,
+    CountsQuery,
+    DeadLetterPage,
+    DeadLetterQuery,
+    JobPage,
+    JobQuery,
+    Redriven,
+    ShardState,
+)
 from durable.http.access import Principal
 from durable.http.host import Host, JobsBackend
 from orchestrator.errors import ForbiddenError, UnknownDeadLetterError, UnknownJobError
@@ -149,7 +158,15 @@ class RestrictedJobs:
         """See :class:`durable.http.host.JobsBackend`."""
         await self._jobs.mark_redriven(redriven)
 
-    async def counts(self) -> CatalogCounts:
+    async def counts(self, query: CountsQuery) -> CatalogCounts:
+        """See :class:`durable.http.host.JobsBackend`."""
+        raise _shared()
+
+    async def shard_states(self) -> list[ShardState]:
+        """See :class:`durable.http.host.JobsBackend`."""
+        raise _shared()
+
+    async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:
         """See :class:`durable.http.host.JobsBackend`."""
         raise _shared()
 

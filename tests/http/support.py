@@ -9,8 +9,17 @@ from typing import cast
 import httpx
 from pydantic import BaseModel
 
-from durable.catalog import Catalog
-from durable.catalog_model import CatalogCounts, DeadLetterPage, DeadLetterQuery, JobPage, JobQuery, Redriven
+from durable.catalog_model import (
+    CatalogCounts,
+    CountsQuery,
+    DeadLetterPage,
+    DeadLetterQuery,
+    JobPage,
+    JobQuery,
+    Redriven,
+    ShardState,
+)
+from durable.catalog_shards import ShardedCatalog
 from durable.http.app import create_app
 from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
@@ -20,10 +29,11 @@ from orchestrator.export import ExportPage, export_page
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobOwner, JobView, RetryJob, StepView
-from orchestrator.testing import MemorySql, World
+from orchestrator.testing import World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import job_owner, step_view
 from steps.diagnostics import diagnostic_echo, diagnostic_lane
+from tests.catalog.world import CatalogWorld
 from tests.http.conformance import document_of
 from tests.schedules.backend import WorldSchedules
 from tests.schedules.world import ScheduleWorld
@@ -89,7 +99,9 @@ class WorldBackend:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.catalog = Catalog(MemorySql())
+        self.catalog = CatalogWorld(world)
+        #: Whether the catalog hears of what jobs publish before it is asked.
+        self.feeds_catalog = True
         self.sent: list[tuple[str, list[str]]] = []
         self.requests: list[CreateJob] = []
         #: What the next calls raise, by method.
@@ -155,19 +167,25 @@ class WorldBackend:
         self.world.call(address.job_id, lambda engine: engine.complete_token(address.key, data))
 
     async def list_jobs(self, query: JobQuery) -> JobPage:
-        return self._fed().list_jobs(query)
+        return await (await self._fed()).list_jobs(query)
 
     async def list_dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
-        return self._fed().letters.list(query)
+        return await (await self._fed()).list_dead_letters(query)
 
     async def get_dead_letter(self, letter_id: str) -> DeadLetter:
-        return self._fed().letters.get(letter_id)
+        return await (await self._fed()).get_dead_letter(letter_id)
 
     async def mark_redriven(self, redriven: Redriven) -> None:
-        self.catalog.letters.mark(redriven)
+        await self.catalog.catalog.mark_redriven(redriven)
 
-    async def counts(self) -> CatalogCounts:
-        return self._fed().counts(self.world.clock.now_ms(), 60_000)
+    async def counts(self, query: CountsQuery) -> CatalogCounts:
+        return await (await self._fed()).counts(query)
+
+    async def shard_states(self) -> list[ShardState]:
+        return await (await self._fed()).states()
+
+    async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:
+        return await self.catalog.catalog.rebuild(names)
 
     async def lane(self, name: str) -> LaneView:
         return self.world.lanes.get(name).call(lambda engine: engine.view(name))
@@ -180,12 +198,18 @@ class WorldBackend:
         self.world.lanes.get(name).call(lambda engine: engine.resume())
         return await self.lane(name)
 
-    def _fed(self) -> Catalog:
+    async def _fed(self) -> ShardedCatalog:
+        """Return the catalog once it has read what it reads when it is new, and knows what jobs have published."""
+        if not self.feeds_catalog:
+            return self.catalog.catalog
+        for name in self.catalog.layout.names():
+            await self.catalog.calls.shard(name, "state")
+        await self.catalog.settle(move_time=False)
         for summary in self.world.catalog.values():
-            self.catalog.publish(summary)
+            await self.catalog.calls.publish(summary)
         for job in self.world.deleted:
-            self.catalog.forget(job)
-        return self.catalog
+            await self.catalog.calls.forget(job)
+        return self.catalog.catalog
 
     def _maybe_fail(self, method: str) -> None:
         waiting = self.failures.get(method)

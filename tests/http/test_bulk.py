@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -155,7 +157,7 @@ def test_a_message_is_sent_again(api: Api) -> None:
     api.world.queued.clear()
     api.backend.sent.clear()
     for number, job_id in enumerate([waiting, done, None, NOBODY]):
-        api.backend.catalog.letters.add(message(number, job_id))
+        asyncio.run(api.backend.catalog.calls.add_dead_letter(message(number, job_id)))
     answer = api.post("/v1/dead-letters/redrive", {"filter": {"kind": "message"}}).json()
     assert codes(answer) == ["unknown_job", "not_redrivable", "completed", "queued"]
     assert api.backend.sent == [("orchestrator-default-queue", [waiting])]

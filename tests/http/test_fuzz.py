@@ -17,11 +17,13 @@ ROUTES = [
     ("POST", "/v1/jobs/{}/pause"), ("POST", "/v1/jobs/{}/resume"), ("POST", "/v1/jobs/{}/retry"),
     ("POST", "/v1/jobs/{}/events/{}"), ("POST", "/trigger/ingest"), ("POST", "/trigger/meter-org-documents"),
     ("POST", "/api/v1/waitpoints/tokens/{}/complete"), ("PATCH", "/v1/jobs/{}"), ("GET", "/{}"),
+    ("GET", "/v1/catalog"), ("POST", "/v1/catalog/rebuild"), ("GET", "/metrics"),
 ]  # fmt: skip
 NAMES = st.sampled_from(
     ["workflow", "payload", "options", "items", "body", "plan", "data", "id", "delay", "tags", "reason", "priority",
      "steps", "value", "from_step", "scratch", "idempotency_key", "mode", "ttl", "max_duration",
-     "action", "filter", "ids", "limit", "idempotency", "key", "window", "on_ended", "retention", "created_before"]
+     "action", "filter", "ids", "limit", "idempotency", "key", "window", "on_ended", "retention", "created_before",
+     "shards"]
 )  # fmt: skip
 WORDS = st.sampled_from(
     [
@@ -48,7 +50,7 @@ VALUES = st.recursive(
 )
 SEGMENTS = st.one_of(st.text(min_size=1, max_size=30), st.just("run_" + "0" * 26), st.just("JOB"))
 QUERIES = st.dictionaries(
-    st.sampled_from(["workflow", "status", "tag", "cursor", "limit", "after", "created_after", "redriven"]),
+    st.sampled_from(["workflow", "status", "tag", "cursor", "limit", "after", "created_after", "redriven", "partial"]),
     st.text(max_size=20),
     max_size=3,
 )

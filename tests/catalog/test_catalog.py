@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable.catalog import SWEEP_MAX_MS, SWEEP_MS, TOMBSTONE_MS, Catalog
-from durable.catalog_model import DeadLetterQuery, JobQuery, OverdueQuery, Redriven
+from durable.catalog_model import CountsQuery, DeadLetterQuery, JobQuery, OverdueQuery
 from durable.dead_letters import MESSAGES_KEPT_MS
 from orchestrator.errors import InvalidRequestError, OrchestratorError
 from orchestrator.lifecycle import TERMINAL, JobStatus
@@ -36,6 +36,10 @@ def summary(number: int = 1, **changes: object) -> JobSummary:
         error=None,
     )
     return msgspec.structs.replace(base, **changes)
+
+
+def counted(now_ms: int) -> CountsQuery:
+    return CountsQuery(now_ms=now_ms, grace_ms=GRACE_MS, window_ms=0)
 
 
 def listed(catalog: Catalog, **query: object) -> list[str]:
@@ -78,7 +82,7 @@ def test_any_order_and_repetition_gives_the_same_catalog(published: list[tuple[i
             latest[number] = (revision, status)
     known = {job.id: (job.revision, job.status) for job in catalog.list_jobs(JobQuery()).jobs}
     assert known == {f"run_{number}": value for number, value in latest.items()}
-    counts = catalog.counts(0, GRACE_MS)
+    counts = catalog.counts(counted(0))
     statuses = [status for _, status in latest.values()]
     assert {item.status: item.count for item in counts.jobs} == {status: statuses.count(status) for status in statuses}
     assert counts.dead_letters == statuses.count(JobStatus.FAILED)
@@ -136,7 +140,7 @@ def test_late_jobs_are_named_and_then_left_alone_for_a_while(catalog: Catalog) -
     assert late(now_ms + SWEEP_MS - 1) == []
     assert late(now_ms + SWEEP_MS) == ["run_1"]
     assert late(now_ms + SWEEP_MS + 1_000, limit=1) == ["run_2"]
-    assert catalog.counts(10**7, GRACE_MS).overdue == 3
+    assert catalog.counts(counted(10**7)).overdue == 3
 
 
 def test_the_waits_between_two_looks_grow_and_have_a_bound(catalog: Catalog) -> None:
@@ -209,7 +213,7 @@ def test_a_deleted_job_does_not_come_back_by_a_late_message(catalog: Catalog) ->
     catalog.publish(msgspec.structs.replace(job, revision=99))
     assert listed(catalog) == listed(catalog, tag="a") == []
     assert catalog.letters.list(DeadLetterQuery()).dead_letters == []
-    assert catalog.counts(0, GRACE_MS).jobs == []
+    assert catalog.counts(counted(0)).jobs == []
     again = summary(created_at_ms=job.created_at_ms + 1)
     catalog.publish(again)
     catalog.forget(DeletedJob(id=job.id, created_at_ms=job.created_at_ms, deleted_at_ms=12))
@@ -230,27 +234,3 @@ def test_letters_of_messages_are_kept_for_a_while(catalog: Catalog) -> None:
             DeadLetter(id=f"m{number}", kind="message", job_id=None, workflow=None, cause="x", at_ms=at_ms)
         )
     assert [letter.id for letter in catalog.letters.list(DeadLetterQuery()).dead_letters] == ["m1"]
-
-
-def test_the_tables_of_the_first_release_are_read() -> None:
-    sql = MemorySql()
-    sql.execute("create table schema_version (version integer primary key)")
-    sql.execute("insert into schema_version (version) values (1)")
-    sql.execute(
-        """create table dead_letter (id text primary key, kind text, job_id text, workflow text, cause text,
-        at_ms integer, detail text) without rowid"""
-    )
-    sql.execute(
-        """create table job (id text primary key, workflow text, status text, tags text, parent_id text,
-        created_at_ms integer, updated_at_ms integer, finished_at_ms integer, due_at_ms integer, revision integer,
-        error text, sweep_at_ms integer, sweeps integer) without rowid"""
-    )
-    sql.execute("insert into job values ('run_1', 'keep', 'failed', '[]', null, 1, 5, 5, null, 3, 'cause', null, 0)")
-    sql.execute("insert into dead_letter values ('job:run_1', 'job', 'run_1', 'keep', 'cause', 5, null)")
-    for _ in range(2):
-        catalog = Catalog(sql)
-        catalog.letters.mark(Redriven(id="job:run_1", at_ms=9))
-        (letter,) = catalog.letters.list(DeadLetterQuery(redriven=True)).dead_letters
-        assert (letter.cause, letter.redriven_at_ms) == ("cause", 9)
-        assert [job.tenant for job in catalog.list_jobs(JobQuery()).jobs] == [None]
-        assert catalog.list_jobs(JobQuery(tenant="t")).jobs == []

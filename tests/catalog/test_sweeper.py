@@ -8,14 +8,15 @@ from collections.abc import Mapping
 import pytest
 
 from durable.catalog import Catalog
-from durable.catalog_model import JobQuery, OverdueQuery
+from durable.catalog_model import CountsQuery, JobQuery, OverdueQuery
 from durable.sweeper import GRACE_MS, SWEEP_LIMIT, sweep
+from orchestrator.engine import JobEngine
 from orchestrator.errors import RetryableError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import ALARM_LEAD_MS
-from orchestrator.model import JobOptions, JobSummary, JobView
+from orchestrator.model import JobOptions, JobSummary
 from orchestrator.testing import MemorySql, World
-from orchestrator.views import job_view, summary
+from orchestrator.views import summary
 from steps.diagnostics import diagnostic_echo
 
 #: The grace period, and the moment an alarm is set ahead.
@@ -29,24 +30,24 @@ class Port:
         self.world = World(diagnostic_echo)
         self.catalog = Catalog(MemorySql())
         self.failing: set[str] = set()
+        self.silent: list[str] = []
         self.failures: list[Exception] = []
         self.seen: list[str] = []
         self.logs: list[str] = []
 
-    async def overdue(self, query: OverdueQuery) -> list[str]:
+    async def overdue(self, query: OverdueQuery) -> tuple[list[str], list[str]]:
         if self.failures:
             raise self.failures.pop(0)
-        return self.catalog.overdue(query)
+        return self.catalog.overdue(query), self.silent
 
-    async def view(self, job_id: str) -> JobView:
+    async def summary(self, job_id: str) -> JobSummary:
         self.seen.append(job_id)
         if job_id in self.failing:
             raise RetryableError("away", code="object_unreachable")
 
-        def look(engine: object) -> JobView:
-            found = self.world.objects[job_id].engine
-            found.wake()
-            return job_view(found.known(), found.journal)
+        def look(engine: JobEngine) -> JobSummary:
+            engine.wake()
+            return engine.summary()
 
         return self.world.call(job_id, look)
 
@@ -124,3 +125,26 @@ def test_a_catalog_that_does_not_answer_is_no_failure_of_the_tick(port: Port) ->
     port.failures = [RetryableError("away")]
     assert port.sweep() == 0
     assert port.logs == ["sweep.failed"]
+
+
+def test_the_jobs_of_shards_that_answer_are_looked_after_though_others_are_silent(port: Port) -> None:
+    port.start(steps=1)
+    port.silent = ["catalog-4-2"]
+    port.world.clock.time_ms += LATE_MS
+    assert port.sweep() == 1
+    assert "sweep.shards_silent" in port.logs
+
+
+def test_a_job_that_nothing_moves_is_stuck_after_a_while_and_one_that_runs_is_not(port: Port) -> None:
+    job_id = port.start(steps=1)
+    for _ in range(20):
+        port.world.clock.time_ms += LATE_MS
+        port.world.objects[job_id].alarm_ms = None
+        port.sweep()
+    now_ms = port.world.clock.now_ms()
+    counts = CountsQuery(now_ms=now_ms, grace_ms=GRACE_MS, window_ms=0)
+    assert port.catalog.counts(counts).stuck == 1
+    port.world.call(job_id, lambda engine: engine.wake())
+    asyncio.run(port.world.run())
+    port.catalog.publish(port.world.catalog[job_id])
+    assert port.catalog.counts(counts).stuck == 0
