@@ -6,10 +6,12 @@ import hashlib
 import os
 import random
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
 from durable import bridge
+from durable.event_delivery import EventDelivery
 from durable.fetch_http import FetchHttp
 from durable.object_network import ObjectNetwork
 from durable.object_sql import ObjectAlarm, ObjectSql
@@ -27,6 +29,7 @@ from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
+from steps.webhooks.settings import WebhookSettings
 
 
 class WorkerClock:
@@ -105,6 +108,7 @@ class ObjectResources:
 
     def __init__(self, env: bridge.Env) -> None:
         self._databases = WorkerDatabases(env)
+        self._network = ObjectNetwork(env)
         self._blobs = R2Blobs(env.bucket("BLOBS"))
         ai = env.ai("AI")
         self._services = Services(
@@ -133,6 +137,14 @@ class ObjectResources:
     async def close(self) -> None:
         """See :class:`orchestrator.ports.Resources`."""
         await self._databases.close()
+        if self._services.announced:
+            await event_delivery().soon(self._services.announced, self._network.create)
+
+
+@cache
+def event_delivery() -> EventDelivery:
+    """Return the isolate's memory of whose events are about to be delivered."""
+    return EventDelivery(WorkerClock(), write_log)
 
 
 def token_signer(env: bridge.Env) -> TokenSigner:
@@ -154,6 +166,7 @@ def settings(env: bridge.Env) -> Settings:
         embeddings=EmbeddingSettings.from_env(texts),
         vectors=VectorStoreSettings.from_env(texts),
         redis=RedisSettings.from_env(texts),
+        webhooks=WebhookSettings.from_env(texts),
         outbound=OutboundSettings.from_env(texts),
         parser_service=ParserServiceSettings.from_env(texts),
         s3=S3Settings.from_env(texts),

@@ -19,13 +19,15 @@ from durable.jobs_backend import ObjectJobs
 from durable.lane_object import LaneObject
 from durable.ledger_object import LedgerObject
 from durable.object_calls import catalog_calls
-from durable.object_platform import WorkerClock, WorkerEntropy, token_signer, write_log
+from durable.object_network import ObjectNetwork
+from durable.object_platform import WorkerClock, WorkerEntropy, event_delivery, token_signer, write_log
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.schedule_index_object import ScheduleIndexObject
 from durable.schedule_object import ScheduleObject
 from durable.schedule_round import go_round
 from durable.schedules_backend import ObjectSchedules
 from durable.sweeper import sweep
+from durable.worker_database import WorkerDatabases
 from durable.workflows import registry, schedules
 
 __all__ = [
@@ -79,3 +81,8 @@ class Default(WorkerEntrypoint):
         await sweep(ObjectJobs(env), WorkerClock())
         await keep_up(catalog_calls(env), WorkerClock(), write_log)
         await go_round(ObjectSchedules(env), WorkerClock(), schedules())
+        databases = WorkerDatabases(env)
+        try:
+            await event_delivery().rest(databases.get(), ObjectNetwork(env).create)
+        finally:
+            await databases.close()

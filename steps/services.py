@@ -16,6 +16,7 @@ from steps.parser_service.config import ParserServiceSettings
 from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.vectors.config import VectorStoreSettings
+from steps.webhooks.settings import WebhookSettings
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     outbound: OutboundSettings = OutboundSettings()
     parser_service: ParserServiceSettings = ParserServiceSettings()
     s3: S3Settings = S3Settings()
+    webhooks: WebhookSettings = WebhookSettings()
     #: Public address of the assets' bucket, which the URLs of its objects begin with.
     assets_url: str | None = None
 
@@ -48,6 +50,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     #: The slice's connection; the same object as ``current_step().database()``.
     database: Callable[[], Database]
     ai: WorkersAi | None = None
+    #: Organizations with new events; whoever closes the slice has them delivered soon.
+    announced: set[str] = msgspec.field(default_factory=set[str])
 
 
 def services() -> Services:

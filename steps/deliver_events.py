@@ -1,0 +1,128 @@
+"""``deliver-events``: hands an organization's events to ``send-webhook`` jobs, one for each event and webhook.
+
+Jobs write their events to an outbox in the transaction of what they announce, and that is all they do about them: no
+receiver, cache or queue can fail a document (W-15). This workflow empties the outbox. It is started soon after events
+were written, and by the platform's tick for whatever is left (``durable/event_delivery.py``). Two of it at once do no
+harm: a delivery's job is named by event and webhook (W-11), and an event leaves the outbox once its jobs are recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from orchestrator import Batch, BatchSize, JobContext, Page, RetryPolicy, WorkflowOptions, current_step, workflow
+from orchestrator.errors import ConflictError
+from orchestrator.model import JobOptions
+from steps.platform import outbox, webhooks
+from steps.platform.outbox import Pending, Stored
+from steps.services import services
+from steps.webhooks.payload import event_payload
+
+#: The outbox keeps what cannot be handed over now, and the next tick tries again.
+_RETRY = RetryPolicy(max_attempts=6, max_interval_ms=30_000)
+#: Events per batch; their payloads are loaded in groups that fit in memory.
+_BATCH = BatchSize(initial=50, minimum=1, maximum=1_000)
+#: Deliveries recorded at the same time.
+_CONCURRENCY = 10
+
+
+class DeliverEventsPayload(BaseModel):
+    """Whose events."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+    organization_id: str = Field(min_length=1)
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """What a run has done so far."""
+
+    deliveries: int = 0
+
+
+class PendingEvents:
+    """An organization's events, oldest first. Implements ``Source``: what was read and handled is gone from it.
+
+    Args:
+        organization_id: whose.
+    """
+
+    def __init__(self, organization_id: str) -> None:
+        self._organization_id = organization_id
+
+    async def read(self, cursor: object, limit: int, /) -> Page[Pending]:
+        """Return the oldest events; there is no cursor, since an event may be committed behind any."""
+        events = await outbox.pending(services().database(), self._organization_id, limit)
+        return Page(events, None, done=len(events) < limit)
+
+
+@workflow("deliver-events", options=WorkflowOptions(retry=_RETRY))
+async def deliver_events(job: JobContext, payload: DeliverEventsPayload) -> dict[str, object]:
+    """Hand an organization's events to deliveries."""
+    organization_id = payload.organization_id
+
+    async def hand_over(batch: Batch[Pending, Handed]) -> Handed:
+        return Handed(batch.state.deliveries + await _hand_over(organization_id, batch.items))
+
+    result = await job.each(
+        "events", PendingEvents(organization_id), hand_over, state=Handed(), batch=_BATCH, unit="events"
+    )
+    return {"organizationId": organization_id, "events": result.items, "deliveries": result.state.deliveries}
+
+
+async def _hand_over(organization_id: str, events: Sequence[Pending]) -> int:
+    """Record the deliveries of events and take the events off the outbox; return how many deliveries there are."""
+    database = services().database()
+    receivers = await webhooks.receivers(database, organization_id)
+    wanted = {
+        event.id: found
+        for event in events
+        if (found := [item.id for item in receivers if item.wants(event.event, event.namespace_id)])
+    }
+    text_chars = services().settings.webhooks.text_chars
+    deliveries = 0
+    for group in outbox.groups([event for event in events if event.id in wanted]):
+        stored = await outbox.payloads(database, group, text_chars)
+        pairs = [(item, webhook_id) for item in stored for webhook_id in wanted[item.id]]
+        await _record_all(pairs)
+        await outbox.remove(database, group)
+        deliveries += len(pairs)
+    rest = [event.id for event in events if event.id not in wanted]
+    if rest:
+        await outbox.remove(database, rest)
+    return deliveries
+
+
+async def _record_all(pairs: Sequence[tuple[Stored, str]]) -> None:
+    left = deque(pairs)
+
+    async def work() -> None:
+        while left:
+            await _record(*left.popleft())
+
+    workers = [asyncio.ensure_future(work()) for _ in range(min(_CONCURRENCY, len(left)))]
+    try:
+        await asyncio.gather(*workers)
+    except BaseException:
+        # The step has failed: nothing of it may go on once it is tried again.
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        raise
+
+
+async def _record(stored: Stored, webhook_id: str) -> None:
+    payload = event_payload(stored.event, msgspec.json.decode(stored.payload), text_cut=stored.text_cut)
+    request = {"webhookId": webhook_id, "eventId": stored.id, "event": stored.event, "payload": payload}
+    options = JobOptions(tags=(f"webhook_{webhook_id}", f"event_{stored.id}"), lane_keys={"webhook": webhook_id})
+    try:
+        await current_step().start_job("send-webhook", f"{stored.id}:{webhook_id}", request, options=options)
+    except ConflictError:
+        # Recorded by an earlier attempt, which was told to cut texts elsewhere: that delivery stands.
+        current_step().log("delivery recorded before", event=stored.id, webhook=webhook_id)
