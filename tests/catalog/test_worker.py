@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import msgspec
-import pytest
 
 from local.process import LocalStack, wait_until
 from tests.workerd.scene import changed_configuration
@@ -40,10 +39,15 @@ class _Catalog(msgspec.Struct, frozen=True):
     shards: list[_Shard]
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with LocalStack(tmp_path_factory.mktemp("catalog"), arguments=["--no-services"]) as stack:
+@contextmanager
+def running(directory: Path, *options: str) -> Generator[LocalStack]:
+    """Start a stack, and kill everything of it at the end of the block."""
+    stack = LocalStack(directory, arguments=["--no-services", *options])
+    stack.start()
+    try:
         yield stack
+    finally:
+        stack.kill()
 
 
 def page(client: httpx.Client, **query: str) -> _Page:
@@ -64,20 +68,18 @@ def whole(client: httpx.Client) -> list[_Job]:
     return found.jobs
 
 
-def objects(stack: LocalStack, class_name: str) -> list[Path]:
+def objects(directory: Path, class_name: str) -> list[Path]:
     """Return the databases of the objects of a class."""
-    return [path for path in stack.directory.glob(f"worker/do/*-{class_name}/*.sqlite") if path.stem != "metadata"]
+    return [path for path in directory.glob(f"worker/do/*-{class_name}/*.sqlite") if path.stem != "metadata"]
 
 
-def lose(stack: LocalStack, class_name: str) -> None:
-    """Have every object of a class lose everything while nothing runs."""
-    stack.kill()
-    lost = objects(stack, class_name)
+def lose(directory: Path, class_name: str) -> None:
+    """Have every object of a class lose everything, while nothing runs."""
+    lost = objects(directory, class_name)
     assert len(lost) >= 4
     for path in lost:
         for file in path.parent.glob(f"{path.name}*"):
             file.unlink()
-    stack.start()
 
 
 def has_jobs(path: Path) -> bool:
@@ -85,53 +87,41 @@ def has_jobs(path: Path) -> bool:
         return bool(connection.execute("select 1 from sqlite_master where name = 'job'").fetchall())
 
 
-def test_jobs_are_listed_across_shards(stack: LocalStack) -> None:
-    with stack.client() as client:
-        items = [
-            {
-                "workflow": "diagnostic-echo",
-                "payload": {"steps": 1},
-                "options": {"mode": "direct", "tags": ["t"], "delay": 3600 * (number % 2)},
-            }
-            for number in range(JOBS)
-        ]
+def test_jobs_are_listed_across_shards_and_come_back_when_these_are_lost(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    items = [
+        {
+            "workflow": "diagnostic-echo",
+            "payload": {"steps": 1},
+            "options": {"mode": "direct", "tags": ["t"], "delay": 3600 * (number % 2)},
+        }
+        for number in range(JOBS)
+    ]
+    with running(directory) as stack, stack.client() as client:
         client.post("/v1/jobs/batch", json={"items": items}).raise_for_status()
         wait_until(lambda: sum(job.status == "completed" for job in page(client).jobs) == JOBS // 2, timeout_s=WAIT_S)
         wait_until(lambda: len(page(client).jobs) == JOBS, timeout_s=WAIT_S)
+        before = whole(client)
         assert sum(shard.jobs > 0 for shard in shards(client)) == len(shards(client)) == 4
-        pages, cursor = [page(client, limit="5")], None
+        pages = [page(client, limit="5")]
         while (cursor := pages[-1].next_cursor) is not None:
             pages.append(page(client, limit="5", cursor=cursor))
-        assert [job for found in pages for job in found.jobs] == page(client, tag="t").jobs
-
-
-def test_what_is_lost_comes_back_from_the_jobs(stack: LocalStack) -> None:
-    with stack.client() as client:
-        before = whole(client)
-        assert len(before) == JOBS
-    lose(stack, "CatalogObject")
-    with stack.client() as client:
+        assert [job for found in pages for job in found.jobs] == page(client, tag="t").jobs == before
+    lose(directory, "CatalogObject")
+    with running(directory) as stack, stack.client() as client:
         first = page(client)
         assert first.incomplete or first.jobs == before
         assert whole(client) == before
-    lose(stack, "LedgerObject")
-    with stack.client() as client:
+    lose(directory, "LedgerObject")
+    with running(directory) as stack, stack.client() as client:
         assert client.post("/v1/catalog/rebuild").status_code == 202
         assert whole(client) == before
-    lose(stack, "CatalogObject")
-    with stack.client() as client:
-        assert whole(client) == before
-
-
-def test_the_number_of_shards_changes_and_the_old_ones_are_deleted(tmp_path: Path, stack: LocalStack) -> None:
-    with stack.client() as client:
-        before = whole(client)
         stack.run_scheduled()
-    stack.stop()
+    # Another number of shards is built from those ledgers, and the old shards are deleted.
     options = changed_configuration(tmp_path, "[triggers]", '[vars]\nCATALOG_SHARDS = "2"\n\n[triggers]')
-    with LocalStack(stack.directory, arguments=["--no-services", *options]) as fewer, fewer.client() as client:
+    with running(directory, *options) as stack, stack.client() as client:
         assert whole(client) == before
         assert [shard.name for shard in shards(client)] == ["catalog-2-0", "catalog-2-1"]
-        fewer.run_scheduled()
+        stack.run_scheduled()
         assert whole(client) == before
-    assert sum(has_jobs(path) for path in objects(fewer, "CatalogObject")) == 2
+    assert sum(has_jobs(path) for path in objects(directory, "CatalogObject")) == 2

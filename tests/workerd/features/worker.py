@@ -14,6 +14,21 @@ _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 durable.workflows.registry = cache(lambda: _registry)
 
 from durable.job_object import JobObject  # noqa: E402
-from durable.worker import CatalogObject, Default, LaneObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
+from durable.worker import (  # noqa: E402
+    CatalogObject,
+    Default,
+    LaneObject,
+    LedgerObject,
+    ScheduleIndexObject,
+    ScheduleObject,
+)
 
-__all__ = ["CatalogObject", "Default", "JobObject", "LaneObject", "ScheduleIndexObject", "ScheduleObject"]
+__all__ = [
+    "CatalogObject",
+    "Default",
+    "JobObject",
+    "LaneObject",
+    "LedgerObject",
+    "ScheduleIndexObject",
+    "ScheduleObject",
+]
