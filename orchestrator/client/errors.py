@@ -71,8 +71,9 @@ class ProblemError(ClientError):
     """The server refused the request, or failed to serve it."""
 
     def __init__(self, status: int, problem: Problem) -> None:
-        faults = "".join(f"; {fault.path}: {fault.message}" for fault in problem.errors or ())
-        super().__init__(f"{problem.detail or problem.code}{faults}")
+        detail = problem.detail or problem.code
+        faults = "".join(f"; {item.path}: {item.message}" for item in problem.errors or () if item.message not in detail)
+        super().__init__(f"{detail}{faults}")
         self.status = status
         self.code = problem.code
         self.detail = problem.detail

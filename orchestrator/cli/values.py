@@ -1,0 +1,62 @@
+"""Reading what people write on the command line: payloads, durations, times."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import typer
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def read_stdin() -> str:
+    """Return what stands in standard input."""
+    return sys.stdin.read()
+
+
+def payload(text: str, stdin: Callable[[], str] = read_stdin) -> object:
+    """Return a payload: JSON, ``@file``, or ``-`` for standard input.
+
+    Raises:
+        typer.BadParameter: the file cannot be read, or it is not JSON.
+    """
+    try:
+        content = stdin() if text == "-" else Path(text[1:]).read_text() if text.startswith("@") else text
+        return msgspec.json.decode(content)
+    except OSError as error:
+        raise typer.BadParameter(f"{text[1:]} cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"not JSON: {error}") from error
+
+
+def duration(text: str) -> timedelta:
+    """Return a duration: seconds, or like ``1d12h``, ``90m``, ``30s``.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if text.isdecimal():
+        return timedelta(seconds=int(text))
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        raise typer.BadParameter(f"{text!r} is no duration; write seconds, or for instance 90m or 1d12h")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def moment(text: str) -> datetime:
+    """Return a time: ISO 8601 (UTC without an offset), or a duration, which is that long ago.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.now(UTC) - duration(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
