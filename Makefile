@@ -10,12 +10,13 @@ export PYTHONDONTWRITEBYTECODE := 1
 export WRANGLER_SEND_METRICS := false
 
 PYTHON_READY := .venv/.installed
+PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
 .PHONY: install dev demo test check bench format lock clean
 
-install: $(PYTHON_READY) $(NODE_READY) $(WORKER_READY)
+install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
 dev: install
 	@exec $(BIN)/python -m local
@@ -58,6 +59,11 @@ $(PYTHON_READY): requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || \
 		{ echo "error: the Python packages of requirements.lock could not be downloaded from PyPI"; exit 1; }
 	@$(BIN)/python -m local.node_link
+	@touch $@
+
+# The command line `orchestrator`, for this folder's own sources; needs no network.
+$(PACKAGE_READY): pyproject.toml $(PYTHON_READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps --editable .
 	@touch $@
 
 # Install scripts stay off: every binary comes inside a package.

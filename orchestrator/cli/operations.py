@@ -92,8 +92,8 @@ def _letters_table(letters: Sequence[DeadLetter]) -> RenderableType:
     made = render.table("dead letter", "workflow", ("gave up", "right"), "cause")
     for letter in letters:
         note = "" if letter.redriven_at is None else f"  (tried again {render.ago(letter.redriven_at, now)})"
-        made.add_row(
-            letter.id, letter.workflow or "—", render.ago(letter.at, now), Text(letter.cause + note, style="red")
+        render.add_row(
+            made, letter.id, letter.workflow or "—", render.ago(letter.at, now), Text(letter.cause + note, style="red")
         )
     return made
 
@@ -124,8 +124,8 @@ def _lanes_table(lanes: Sequence[Lane]) -> Table:
             limits += [f"{limit.concurrency} per {limit.name}"] if limit.concurrency else []
             limits += [f"{_rate(limit.rate)} per {limit.name}"] if limit.rate else []
         reasons = Text("‖ paused", style="yellow") if lane.paused else Text("\n".join(lane.reasons))
-        made.add_row(
-            lane.name, "\n".join(lane.workflows), str(lane.running), str(lane.waiting), "\n".join(limits), reasons
+        render.add_row(
+            made, lane.name, "\n".join(lane.workflows), str(lane.running), str(lane.waiting), "\n".join(limits), reasons
         )
     return made
 
@@ -150,7 +150,7 @@ def _schedules_table(schedules: Sequence[ScheduleSummary]) -> RenderableType:
     made = render.table("schedule", "workflow", "cron", "time zone", ("next", "right"))
     for item in schedules:
         following = Text("‖ paused", style="yellow") if item.paused else Text(render.ago(item.next_at, now))
-        made.add_row(item.id, item.workflow, item.cron, item.time_zone, following)
+        render.add_row(made, item.id, item.workflow, item.cron, item.time_zone, following)
     return made
 
 
@@ -215,22 +215,24 @@ def _show(current: Session, schedule: Schedule) -> None:
 
 def schedule_panel(schedule: Schedule, now: datetime) -> Panel:
     """Return everything that matters about a schedule."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bright_black", no_wrap=True)
-    facts.add_column(overflow="fold")
-    facts.add_row("cron", f"{schedule.cron}  {schedule.description} ({schedule.time_zone})")
-    facts.add_row("payload", render.value_text(schedule.payload))
-    facts.add_row("overlap", f"{schedule.overlap}, catch up {schedule.catch_up}")
+    facts = render.facts_grid()
+    render.add_row(facts, "cron", f"{schedule.cron}  {schedule.description} ({schedule.time_zone})")
+    render.add_row(facts, "payload", render.value_text(schedule.payload))
+    render.add_row(facts, "overlap", f"{schedule.overlap}, catch up {schedule.catch_up}")
     if schedule.paused:
-        facts.add_row("state", Text("‖ paused", style="yellow"))
+        render.add_row(facts, "state", Text("‖ paused", style="yellow"))
     for index, moment_ahead in enumerate(schedule.upcoming[:3]):
-        facts.add_row(
-            "next" if index == 0 else "", f"{moment_ahead:%a %Y-%m-%d %H:%M} UTC  {render.ago(moment_ahead, now)}"
+        render.add_row(
+            facts,
+            "next" if index == 0 else "",
+            f"{moment_ahead:%a %Y-%m-%d %H:%M} UTC  {render.ago(moment_ahead, now)}",
         )
     for event in schedule.history[:10]:
         style = "green" if event.outcome == "started" else "yellow"
         line = Text.assemble(
             (event.outcome, style), f"  {event.reason}  {event.job_id or ''}{event.error or ''}".rstrip()
         )
-        facts.add_row(f"{event.planned_at:%m-%d %H:%M}", line)
-    return Panel(facts, title=schedule.id, title_align="left", subtitle=schedule.workflow, subtitle_align="right")
+        render.add_row(facts, f"{event.planned_at:%m-%d %H:%M}", line)
+    return Panel(
+        facts, title=Text(schedule.id), title_align="left", subtitle=Text(schedule.workflow), subtitle_align="right"
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -87,8 +88,10 @@ def _secret_note(name: str) -> str:
     return 'a new one: export API_KEY="$(openssl rand -base64 32)"' if name == "API_KEY" else ""
 
 
-def carry_out(step: Step, program: list[str], root: Path, env: Mapping[str, str]) -> Outcome:
-    """Run one command; what exists already is no failure."""
+def carry_out(
+    step: Step, program: list[str], root: Path, env: Mapping[str, str], hidden: Sequence[str] = ()
+) -> Outcome:
+    """Run one command; what exists already is no failure. Of what it says, ``hidden`` is never shown."""
 
     def outcome(kind: Literal["created", "exists", "skipped", "failed"], detail: str = "") -> Outcome:
         return Outcome(step.kind, step.name, step.line(), kind, detail)
@@ -100,7 +103,7 @@ def carry_out(step: Step, program: list[str], root: Path, env: Mapping[str, str]
     done = wrangler.run([*program, *arguments], root, env[step.stdin] if step.stdin else None)
     if done.succeeded:
         return outcome("created", step.note if step.kind == "hyperdrive" else "")
-    said = _without_secrets(done.output, [env[name] for name in step.variables()])
+    said = _without(done.output, hidden)
     if any(text in said.lower() for text in _EXISTS):
         return outcome("exists")
     return outcome("failed", said[-1_000:])
@@ -111,8 +114,14 @@ def _filled(part: str, env: Mapping[str, str]) -> str:
     return head + env[name] if dollar else part
 
 
-def _without_secrets(text: str, secrets: list[str]) -> str:
-    for secret in secrets:
+def secrets_of(steps: Sequence[Step], env: Mapping[str, str]) -> list[str]:
+    """Return the values that must not be shown, passwords inside of addresses included."""
+    values = [env[name] for step in steps for name in step.variables() if env.get(name)]
+    return [*values, *(password for value in values if (password := urlsplit(value).password))]
+
+
+def _without(text: str, hidden: Sequence[str]) -> str:
+    for secret in hidden:
         text = text.replace(secret, "…")
     return text
 
@@ -143,11 +152,11 @@ def provision(
         if root is None:
             raise ConfigurationError("There is no wrangler.toml here or above; name one with --config")
         steps = plan(wrangler.read(config or root / "wrangler.toml", environment), environment)
-        program = wrangler.program(root)
+        program, hidden = wrangler.program(root), secrets_of(steps, os.environ)
         failed = False
         for step in steps:
             found = (
-                carry_out(step, program, root, os.environ)
+                carry_out(step, program, root, os.environ, hidden)
                 if run
                 else Outcome(step.kind, step.name, step.line(), "planned", step.note)
             )

@@ -97,23 +97,21 @@ def job_panel(
     parts: list[RenderableType] = [_head(job, now)]
     if job.progress is not None:
         parts.append(bar(job.progress, pace))
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bright_black", no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = facts_grid()
     for wait in job.waits:
         due = "" if wait.due_at is None else f", {ago(wait.due_at, now)}"
         what = " ".join(dict.fromkeys(part for part in (wait.kind, wait.key) if part))
-        facts.add_row("waits for", f"{what}: {wait.reason}{due}")
+        add_row(facts, "waits for", f"{what}: {wait.reason}{due}")
     if job.tags:
-        facts.add_row("tags", " · ".join(job.tags))
+        add_row(facts, "tags", " · ".join(job.tags))
     if job.parent_id is not None:
-        facts.add_row("parent", job.parent_id)
+        add_row(facts, "parent", job.parent_id)
     for name, value in job.metadata.items():
-        facts.add_row(name, value_text(value))
+        add_row(facts, name, value_text(value))
     if job.error is not None:
-        facts.add_row("error", error_text(job.error))
+        add_row(facts, "error", error_text(job.error))
     if job.status == "completed":
-        facts.add_row("result", value_text(job.result))
+        add_row(facts, "result", value_text(job.result))
     if facts.row_count:
         parts.append(facts)
     if steps:
@@ -172,7 +170,7 @@ def steps_table(steps: Sequence[Step], now: datetime) -> Table:
             note = " · ".join(f"{number(count)} {name}" for name, count in step.counters.items())
         else:
             note = "" if step.due_at is None or step.finished_at else f"due {ago(step.due_at, now)}"
-        made.add_row(step.key, step.kind, status(step.status), str(step.attempt), took, note)
+        add_row(made, step.key, step.kind, status(step.status), str(step.attempt), took, note)
     return made
 
 
@@ -197,7 +195,22 @@ def jobs_table(jobs: Sequence[JobSummary], now: datetime) -> RenderableType:
     for job in jobs:
         took = "" if job.finished_at is None else length(job.finished_at - job.created_at)
         note = Text(job.error or "", style="red")
-        made.add_row(job.id, job.workflow, status(job.status), ago(job.created_at, now), took, " ".join(job.tags), note)
+        add_row(
+            made, job.id, job.workflow, status(job.status), ago(job.created_at, now), took, " ".join(job.tags), note
+        )
+    return made
+
+
+def add_row(to: Table, *cells: RenderableType) -> None:
+    """Add a row whose texts are shown as they are: what others wrote is never markup."""
+    to.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
+def facts_grid() -> Table:
+    """Return an empty grid for names and what they stand for."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bright_black", no_wrap=True)
+    made.add_column(overflow="fold")
     return made
 
 

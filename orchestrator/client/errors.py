@@ -72,7 +72,9 @@ class ProblemError(ClientError):
 
     def __init__(self, status: int, problem: Problem) -> None:
         detail = problem.detail or problem.code
-        faults = "".join(f"; {item.path}: {item.message}" for item in problem.errors or () if item.message not in detail)
+        faults = "".join(
+            f"; {item.path}: {item.message}" for item in problem.errors or () if item.message not in detail
+        )
         super().__init__(f"{detail}{faults}")
         self.status = status
         self.code = problem.code

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import lifecycle_page
+from local import cli_page, lifecycle_page
 from orchestrator.testing import World
 from orchestrator.workflow import Workflow
 
@@ -60,6 +60,10 @@ def test_the_readmes_workflow_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_lifecycle_page_is_the_engines_own_table() -> None:
     assert lifecycle_page.PAGE.read_text() == lifecycle_page.page()
+
+
+def test_the_command_reference_is_the_command_lines_own() -> None:
+    assert cli_page.PAGE.read_text() == cli_page.page()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
