@@ -1,0 +1,63 @@
+"""Every registered workflow, stopped at every point: what is left is what an undisturbed run leaves.
+
+Nothing here names a workflow: a new module in ``steps/`` is covered by the example of its payload, or by a value made
+from its schema. The example's ids are those of the standard scene.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import steps
+from orchestrator.workflow import Workflow, discover
+from tests.platform import picture
+from tests.platform.examples import example_of
+from tests.platform.stage import Outcome, Stage
+
+WORKFLOWS = sorted(discover(steps), key=lambda item: item.name)
+#: Unix ms, and ISO 8601.
+_TIMES = re.compile(r"\b1[67]\d{11}\b|\b20\d\d-\d\d-\d\dT[\d:.]+Z?")
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda item: item.name)
+def workflow(request: pytest.FixtureRequest) -> Workflow:
+    found: Workflow = request.param
+    return found
+
+
+def comparable(outcome: Outcome) -> list[str]:
+    """Return how every job ended, without times: they may differ between two correct runs."""
+    return [_TIMES.sub("a time", repr(item)) for item in outcome.results()]
+
+
+def assert_same(outcome: Outcome, undisturbed: Outcome, when: str) -> None:
+    assert comparable(outcome) == comparable(undisturbed), when
+    found = picture.differences(outcome.picture, undisturbed.picture)
+    assert not found, "\n".join([when, *found])
+
+
+def test_replayed_after_every_slice(stage: Stage, workflow: Workflow) -> None:
+    payload = example_of(workflow)
+    assert_same(stage.run(workflow.name, payload, always_replay=True), stage.run(workflow.name, payload), "replayed")
+
+
+def test_stopped_before_every_write(stage: Stage, workflow: Workflow) -> None:
+    payload = example_of(workflow)
+    undisturbed = stage.run(workflow.name, payload)
+    assert undisturbed.world.writes >= 5
+    for write in range(1, undisturbed.world.writes + 1):
+        outcome = stage.run(workflow.name, payload, crash_at=(write,))
+        assert outcome.world.crashes >= 1
+        assert_same(outcome, undisturbed, f"stopped before write {write}")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_stopped_at_every_database_operation(stage: Stage, workflow: Workflow, moment: str) -> None:
+    payload = example_of(workflow)
+    undisturbed = stage.run(workflow.name, payload)
+    for number in range(1, undisturbed.operations + 1):
+        before, after = (number, 0) if moment == "before" else (0, number)
+        outcome = stage.run(workflow.name, payload, crash_before_operation=before, crash_after_operation=after)
+        assert_same(outcome, undisturbed, f"stopped {moment} operation {number}")
