@@ -12,7 +12,7 @@ import msgspec
 from durable.postgres import AsyncpgDatabase
 from local.http import HttpxHttp
 from orchestrator.model import JobView
-from orchestrator.ports import Database, Http
+from orchestrator.ports import Blobs, Database, Http
 from orchestrator.testing import World
 from orchestrator.testing.blobs import MemoryBlobs
 from steps.chunk_file import chunk_file_key
@@ -20,7 +20,6 @@ from steps.document import process_document
 from steps.embeddings.config import EmbeddingSettings
 from steps.ingest import ingest
 from steps.outbound import OutboundSettings
-from steps.parser_service.config import ParserServiceSettings
 from steps.services import Services, Settings
 from steps.vectors.config import VectorStoreSettings
 from tests.platform import scene
@@ -101,7 +100,6 @@ class Scenario(msgspec.Struct, kw_only=True):
     embedding_config: Mapping[str, object] | None = None
     vector_store_config: Mapping[str, object] | None = None
     blobs: Mapping[str, bytes] = {}
-    partition_api_url: str | None = None
     allow_loopback: bool = True
 
 
@@ -114,6 +112,11 @@ class Stage:
         #: Makes the database and the outgoing HTTP of the jobs, for tests that replace them.
         self.connect: Callable[[str], Database] = AsyncpgDatabase
         self.reroute: Callable[[Http], Http] = lambda http: http
+        #: Changes the jobs' settings and buckets.
+        self.configure: Callable[[Settings], Settings] = lambda settings: settings
+        self.wrap_blobs: Callable[[Blobs], Blobs] = lambda blobs: blobs
+        #: Runs the world instead of ``World.run``; it is given the main bucket, too.
+        self.drive: Callable[[World, Database, MemoryBlobs], Awaitable[None]] | None = None
 
     def run(
         self,
@@ -151,8 +154,8 @@ class Stage:
                 database = CrashingDatabase(inner, crash_before_operation, crash_after_operation)
                 blobs = await _blobs(scenario)
                 services = Services(
-                    settings=self._settings(scenario),
-                    blobs=blobs,
+                    settings=self.configure(self._settings(scenario)),
+                    blobs=self.wrap_blobs(blobs),
                     images=MemoryBlobs(),
                     assets=MemoryBlobs(),
                     http=self.reroute(http),
@@ -166,7 +169,7 @@ class Stage:
                 try:
                     while during is not None and not await during(world, admin):
                         assert await world.step(), "the world ended before the test's condition came true"
-                    await world.run()
+                    await (world.run() if self.drive is None else self.drive(world, admin, blobs))
                 finally:
                     await inner.close()
             objects = {key: await blobs.get(key) or b"" for key in await blobs.list("")}
@@ -191,7 +194,6 @@ class Stage:
             embeddings=EmbeddingSettings(embeddings_url=self.embeddings_url),
             vectors=VectorStoreSettings(vector_store_default="pgvector"),
             outbound=OutboundSettings(allow_loopback=scenario.allow_loopback),
-            parser_service=ParserServiceSettings(url=scenario.partition_api_url),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ingestion.faults import BucketCrash
 from tests.ingestion.harness import Outcome, Picture, Scenario, Stage
 from tests.ingestion.samples import CHUNKED, paragraphs
 
@@ -80,3 +81,14 @@ def test_a_long_document_crashes_twice(stage: Stage, always_replay: bool) -> Non
     for write in range(1, expected.undisturbed.world.writes + 1, 2):
         outcome = stage.run(LONG, crash_at=(write, write + 9), always_replay=always_replay)
         expected.assert_same(outcome, f"crashed before writes {write} and {write + 9}")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_object_crashes_at_every_bucket_operation(stage: Stage, moment: str) -> None:
+    """The long document's ``chunks.json`` is kept in pieces, joined, and the pieces dropped."""
+    bucket = BucketCrash(stage)
+    expected = Expected(stage, LONG)
+    assert bucket.operations >= 6
+    for number in range(1, bucket.operations + 1):
+        bucket.arm(**{moment: number})
+        expected.assert_same(stage.run(LONG), f"crashed {moment} bucket operation {number}")

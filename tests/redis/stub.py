@@ -22,6 +22,8 @@ class RedisStub:
         self.lists: dict[str, list[str]] = {}
         #: Every command that was run, in order.
         self.commands: list[list[str]] = []
+        #: Commands that the token may not use.
+        self.refused: set[str] = set()
 
     def __call__(self, request: Received) -> Reply:
         bearer = request.headers.get("authorization", "")
@@ -44,6 +46,8 @@ class RedisStub:
 
     def _run(self, command: list[str]) -> dict[str, object]:
         self.commands.append(command)
+        if command[0] in self.refused:
+            return {"error": f"NOPERM this user has no permissions to run the '{command[0].lower()}' command"}
         match command:
             case ["GET", key]:
                 if key in self.lists:
