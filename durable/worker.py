@@ -13,9 +13,14 @@ from durable.catalog_object import CatalogObject
 from durable.catalog_upkeep import keep_up
 from durable.consumer import consume, consume_dead
 from durable.http.app import create_app
+from durable.http.headers import origins_of
 from durable.http.host import Host
+from durable.http.keyring import rate_of
+from durable.http.memory import GateMemory
 from durable.job_object import JobObject
 from durable.jobs_backend import ObjectJobs
+from durable.key_object import KeyObject
+from durable.keys_backend import ObjectKeys
 from durable.lane_object import LaneObject
 from durable.ledger_object import LedgerObject
 from durable.object_calls import catalog_calls
@@ -34,6 +39,7 @@ __all__ = [
     "CatalogObject",
     "Default",
     "JobObject",
+    "KeyObject",
     "LaneObject",
     "LedgerObject",
     "ScheduleIndexObject",
@@ -42,6 +48,7 @@ __all__ = [
 
 take_back_cancelled_timers()
 _app = create_app()
+_memory = GateMemory()
 # Found now, so that a deployed Worker's snapshot holds every workflow's imports.
 registry()
 
@@ -63,6 +70,10 @@ class Default(WorkerEntrypoint):
             pause=asyncio.sleep,
             signer=lambda: token_signer(env),
             api_key=env.text("API_KEY"),
+            keys=ObjectKeys(env),
+            memory=_memory,
+            cors_origins=origins_of(env.text("CORS_ORIGINS")),
+            rate_per_s=rate_of(env.text("API_RATE_PER_S")),
         )
         return await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)
 

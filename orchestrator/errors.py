@@ -25,6 +25,7 @@
         ├── UnknownTokenError         404  unknown_token
         ├── UnknownScheduleError      404  unknown_schedule
         ├── UnknownDeadLetterError    404  unknown_dead_letter
+        ├── UnknownKeyError           404  unknown_key
         ├── TokenExpiredError         410  token_expired
         ├── ConflictError             409  conflict
         ├── PayloadTooLargeError      413  payload_too_large
@@ -219,6 +220,13 @@ class UnknownScheduleError(RequestError):
     """There is no such schedule."""
 
     code = "unknown_schedule"
+    status = 404
+
+
+class UnknownKeyError(RequestError):
+    """There is no such key."""
+
+    code = "unknown_key"
     status = 404
 
 

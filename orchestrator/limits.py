@@ -12,6 +12,16 @@ MAX_LARGE_VALUE_BYTES: Final = 16_000_000
 MAX_BODY_BYTES: Final = 1_500_000
 #: Deepest nesting of a JSON body; deeper ones are made to exhaust parsers.
 MAX_JSON_DEPTH: Final = 64
+#: Most headers of a request and bytes in them, and in its address: Cloudflare allows 128 KB in all, which no caller
+#: of ours needs.
+MAX_HEADERS: Final = 100
+MAX_HEADER_BYTES: Final = 32_768
+MAX_URI_BYTES: Final = 8_192
+#: Requests per second that one caller may send to one isolate, unless set otherwise: about what an isolate can answer.
+RATE_PER_S: Final = 500
+MAX_RATE_PER_S: Final = 10_000
+#: Most workflows that a key names.
+MAX_KEY_WORKFLOWS: Final = 100
 #: Longest name of a step, event or key: it is a primary key and is shown to people.
 MAX_NAME_CHARS: Final = 256
 #: Longest idempotency key; hashed, so only a guard against misuse.

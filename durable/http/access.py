@@ -35,6 +35,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     workflows: frozenset[str] | None = None
     #: Only this tenant's jobs exist for it; all when None.
     tenant: str | None = None
+    #: Requests per second; the deployment's own rate when None.
+    rate_per_s: int | None = None
 
     @property
     def is_restricted(self) -> bool:

@@ -101,6 +101,8 @@ async def _parts(host: Host, job_id: str, after: int, events: list[Event]) -> As
             said_ms = now_ms
             yield ": still here\n\n"
         await host.pause(wait_s)
+        if not await host.is_welcome():
+            return
         wait_s = min(POLL_MAX_S, wait_s * 1.5)
         try:
             events = await host.backend.events(job_id, after)

@@ -19,10 +19,13 @@ from durable.catalog_model import (
     ShardState,
 )
 from durable.http.access import NOBODY, Principal
+from durable.http.memory import GateMemory
+from durable.keys import KeyQuery, KeyRecord
 from durable.schedule_index import SchedulePage, ScheduleQuery
 from orchestrator.export import ExportPage
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
+from orchestrator.limits import RATE_PER_S
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobOwner, JobView, RetryJob, StepView
 from orchestrator.ports import Clock, Entropy
 from orchestrator.schedule import Schedule
@@ -183,12 +186,36 @@ class SchedulesBackend(Protocol):
         ...
 
 
+class KeysBackend(Protocol):
+    """The API keys that were made. Raises like :class:`JobsBackend`."""
+
+    async def add(self, record: KeyRecord) -> None:
+        """Keep a key, durably."""
+        ...
+
+    async def get(self, key_id: str) -> KeyRecord | None:
+        """Return a key, of use or not."""
+        ...
+
+    async def list(self, query: KeyQuery) -> list[KeyRecord]:
+        """Return keys, newest first."""
+        ...
+
+    async def revoke(self, key_id: str) -> None:
+        """End a key's use."""
+        ...
+
+
 class Log(Protocol):
     """Writes one structured log line; never payloads or secrets."""
 
     def __call__(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Write the line."""
         ...
+
+
+async def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -206,6 +233,15 @@ class Host:
     #: Returns the signer of wait tokens.
     signer: Callable[[], TokenSigner]
     api_key: str | None = field(repr=False)
+    keys: KeysBackend
+    #: What the gate remembers between the requests of one isolate.
+    memory: GateMemory
+    #: Pages of these origins may read answers.
+    cors_origins: frozenset[str] = frozenset()
+    #: Requests per second that one caller may send to one isolate.
+    rate_per_s: int = RATE_PER_S
+    #: Tells whether the request's key still is of use, for answers that last.
+    is_welcome: Callable[[], Awaitable[bool]] = _always
     #: On whose behalf the request acts; the gate says so once it knows.
     principal: Principal = NOBODY
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable.http.host import host_of
+from durable.http.host import Host, host_of
 from orchestrator.errors import OrchestratorError, RequestError
 
 MEDIA_TYPE = "application/problem+json"
@@ -101,11 +101,16 @@ def item_problem(error: OrchestratorError) -> Problem:
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer an engine's error."""
     assert isinstance(error, OrchestratorError)  # noqa: S101 - what it is registered for
+    return response_of(error, host_of(request), request.scope)
+
+
+def response_of(error: OrchestratorError, host: Host, scope: Mapping[str, object]) -> Response:
+    """Return an engine's error as a response; the log keeps what the caller is not told."""
     document = problem_of(error)
     status = int(str(document["status"]))
     if status >= 500:
-        fields = {"code": error.error_code, "path": request.scope["path"], "error": str(error)[-500:]}
-        host_of(request).log("error", "request.failed", fields)
+        fields = {"code": error.error_code, **about(scope), "error": str(error)[-500:]}
+        host.log("error", "request.failed", fields)
     headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else None
     return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)
 
@@ -134,8 +139,13 @@ async def on_crash(request: Request, error: Exception) -> Response:
 
 def log_crash(request: Request, error: Exception) -> None:
     """Log a failure nobody foresaw."""
-    fields = {"path": request.scope["path"], "method": request.scope["method"], "error": repr(error)[:500]}
+    fields = {**about(request.scope), "method": request.scope["method"], "error": repr(error)[:500]}
     host_of(request).log("error", "request.crashed", fields)
+
+
+def about(scope: Mapping[str, object]) -> dict[str, object]:
+    """Return what log lines say of a request."""
+    return {"path": scope["path"], "request_id": scope.get("request_id")}
 
 
 def faults_of(errors: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:

@@ -43,6 +43,8 @@ class Document:
     def check(self, method: str, path: str, answer: httpx.Response) -> None:
         """Assert that an answer is one that the document promises."""
         operation = self.operation(method, path)
+        if operation is None and method == "OPTIONS" and answer.status_code == 204:
+            return
         if operation is None:
             assert 400 <= answer.status_code < 500 or answer.status_code == 503, (method, path, answer.text)
             return

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 import httpx
+import msgspec
 from pydantic import BaseModel
 
 from durable.catalog_model import (
@@ -23,6 +24,8 @@ from durable.catalog_shards import ShardedCatalog
 from durable.http.app import create_app
 from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
+from durable.http.memory import GateMemory
+from durable.keys import KeyQuery, KeyRecord, KeyStore
 from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
 from orchestrator.control import control
 from orchestrator.export import ExportPage, export_page
@@ -217,6 +220,38 @@ class WorldBackend:
             raise waiting.pop(0)
 
 
+class WorldKeys:
+    """Implements :class:`durable.http.host.KeysBackend` over the real store in a world of virtual time."""
+
+    def __init__(self, world: World) -> None:
+        self.store = KeyStore(MemorySql())
+        self.asked = 0
+        #: What the next lookups raise.
+        self.failures: list[Exception] = []
+        #: Keys that somebody else revokes at this time.
+        self.revoke_after: dict[str, int] = {}
+        self._world = world
+
+    async def add(self, record: KeyRecord) -> None:
+        # As on the way to the object.
+        self.store.add(msgspec.json.decode(msgspec.json.encode(record), type=KeyRecord))
+
+    async def get(self, key_id: str) -> KeyRecord | None:
+        self.asked += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        now_ms = self._world.clock.now_ms()
+        if now_ms >= self.revoke_after.get(key_id, now_ms + 1):
+            self.store.revoke(key_id, now_ms)
+        return self.store.get(key_id)
+
+    async def list(self, query: KeyQuery) -> list[KeyRecord]:
+        return self.store.list(query)
+
+    async def revoke(self, key_id: str) -> None:
+        self.store.revoke(key_id, self._world.clock.now_ms())
+
+
 class Api:
     """The API and what is behind it."""
 
@@ -226,6 +261,7 @@ class Api:
         )
         self.backend = WorldBackend(self.world)
         self.schedules = WorldSchedules(self.world)
+        self.keys = WorldKeys(self.world)
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         self.host = Host(
             backend=self.backend,
@@ -237,6 +273,8 @@ class Api:
             pause=self._pause,
             signer=lambda: self.world.signer,
             api_key=api_key,
+            keys=self.keys,
+            memory=GateMemory(),
         )
 
     def request(
@@ -282,6 +320,14 @@ class Api:
         answer = self.post("/v1/jobs", body)
         assert answer.status_code == 202, answer.text
         return answer.json()["id"]
+
+    def make_key(self, *scopes: str, **members: object) -> tuple[str, str]:
+        """Make an API key; return its id and what opens it."""
+        body = {"name": "a key of the tests", "scopes": list(scopes), **members}
+        answer = self.post("/v1/keys", body)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+        return made["id"], made["key"]
 
     def run(self, *, for_ms: int | None = None) -> None:
         """Let the world run until nothing is due, or for so long."""

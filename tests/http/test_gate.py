@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable.http.gate import is_too_deep
+from durable.http.bodies import is_too_deep
 from orchestrator.limits import MAX_BODY_BYTES, MAX_JSON_DEPTH
 from tests.http.support import KEY, SECRET, Api, inner_of, problem
 
