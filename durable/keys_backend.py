@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from durable import envelope
 from durable.bridge import Env
+from durable.envelope import text_of
 from durable.keys import KeyQuery, KeyRecord
-from durable.object_calls import call_object, text_of
+from durable.object_calls import call_object
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from orchestrator.ports import Platform
 from orchestrator.views import job_outcome
 
 #: Body of the row that tells the catalog of a job for the first time.
-FIRST = b"first"
+FIRST = codec.encode("first")
 
 
 class Outbox:

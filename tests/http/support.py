@@ -32,7 +32,7 @@ from orchestrator.export import ExportPage, export_page
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ControlJob, Created, CreateJob, DeadLetter, Event, JobOwner, JobView, RetryJob, StepView
-from orchestrator.testing import World
+from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import job_owner, step_view
 from steps.diagnostics import diagnostic_echo, diagnostic_lane

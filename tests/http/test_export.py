@@ -70,3 +70,9 @@ def test_problems_before_the_first_byte(api: Api) -> None:
     job_id = api.start("keep")
     api.backend.failures["export"] = [RetryableError("away", code="object_unreachable")]
     problem(api.get(f"/v1/jobs/{job_id}/export"), 503, "object_unreachable")
+
+
+def test_a_job_that_has_just_been_recorded_is_exported(api: Api) -> None:
+    """What it still has to tell the catalog is part of its journal."""
+    job_id = api.start("keep", delay=3_600)
+    assert [row["body"] for row in api.get(f"/v1/jobs/{job_id}/export").json()["outbox"]] == ["first"]
