@@ -65,6 +65,10 @@ class Env:
             raise ObjectCallError(error) from None
         return str(result)
 
+    async def fetch_object(self, binding: str, name: str, request: _JsAny) -> _JsAny:
+        """Pass a request on to the Durable Object ``name``; its response, which may hand over a WebSocket."""
+        return await getattr(self._env, binding).getByName(name).fetch(request)
+
     async def send(self, binding: str, body: Mapping[str, str], *, delay_s: int = 0) -> None:
         """Send a JSON message to a queue."""
         options = {"delaySeconds": delay_s} if delay_s else {}

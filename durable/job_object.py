@@ -6,17 +6,23 @@ Methods answer ``{"ok": …}`` or ``{"error": …}`` and do not raise: errors lo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from workers import DurableObject
 
 from durable import bridge, envelope
+from durable.bridge_sockets import Socket, Sockets, WatchRequest, response
+from durable.http.problems import MEDIA_TYPE, problem_document
+from durable.live_view import MAX_WATCHERS, NORMAL, POLICY, LiveView
 from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
 from orchestrator.control import control, stop
 from orchestrator.engine import JobEngine
+from orchestrator.errors import UnknownJobError
 from orchestrator.export import export_page
-from orchestrator.model import ChildNotice, ControlJob, CreateJob, ParentRef, RetryJob, StopJob
+from orchestrator.lifecycle import TERMINAL
+from orchestrator.model import ChildNotice, ControlJob, CreateJob, Event, ParentRef, RetryJob, StopJob
 from orchestrator.views import job_owner, job_view, step_view
 
 
@@ -28,11 +34,14 @@ class JobObject(DurableObject):
         platform = ObjectPlatform(bridge.Storage(ctx), bridge.Env(env))
         self._engine_or_none: JobEngine | None = None
         self._make = lambda: JobEngine(platform, registry(), always_replay=platform.always_replay)
+        self._sockets = Sockets(ctx)
+        self._live = LiveView(self._sockets, self._events_after, self._why_over)
 
     @property
     def _engine(self) -> JobEngine:
         if self._engine_or_none is None:
             self._engine_or_none = self._make()
+            self._engine_or_none.listen(self._live.poke)
         return self._engine_or_none
 
     async def create(self, body: str) -> str:
@@ -146,6 +155,37 @@ class JobObject(DurableObject):
     async def alarm(self, info: object = None) -> None:
         """Do what is due."""
         await self._engine.tick()
+        if not self._engine.exists():
+            self._live.push()  # the watchers of a deleted job may go
+
+    # -- the live view -----------------------------------------------------------------------------------------------
+
+    async def fetch(self, request: Any, env: object = None, ctx: object = None) -> Any:
+        """Take a request over as a WebSocket that the job's events are sent to. The Worker has let it pass."""
+        if not self._live.has_room():
+            document = problem_document(429, "too_many_watchers", f"A job has at most {MAX_WATCHERS} watchers")
+            return response(429, msgspec.json.encode(document), {"content-type": MEDIA_TYPE})
+        answer = self._sockets.accept(WatchRequest(request).after)
+        self._live.joined()
+        return answer
+
+    async def webSocketMessage(self, socket: Any, message: object) -> None:  # noqa: N802 - the platform's name
+        """Part with a client that talks: each message would wake the object."""
+        Socket(socket).close(POLICY, "this stream takes no messages but ping")
+
+    async def webSocketClose(self, socket: Any, code: object = None) -> None:  # noqa: N802 - the platform's name
+        """Answer a client's goodbye."""
+        Socket(socket).close(NORMAL, "")
+
+    def _events_after(self, after: int, limit: int) -> list[Event]:
+        return self._engine.journal.history.after(after, limit) if self._engine.exists() else []
+
+    def _why_over(self) -> str | None:
+        try:
+            status = self._engine.known().status
+        except UnknownJobError:
+            return "the job was deleted"
+        return "the job has ended" if status in TERMINAL else None
 
     def _wake(self) -> None:
         if self._engine.exists():

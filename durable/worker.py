@@ -8,6 +8,7 @@ from typing import Any
 from workers import WorkerEntrypoint, asgi
 
 from durable import bridge
+from durable.bridge_sockets import watch_request
 from durable.bridge_timers import take_back_cancelled_timers
 from durable.catalog_object import CatalogObject
 from durable.catalog_upkeep import keep_up
@@ -24,7 +25,7 @@ from durable.keys_backend import ObjectKeys
 from durable.lane_object import LaneObject
 from durable.ledger_object import LedgerObject
 from durable.object_calls import catalog_calls
-from durable.object_network import ObjectNetwork
+from durable.object_network import JOBS, ObjectNetwork
 from durable.object_platform import WorkerClock, WorkerEntropy, event_delivery, token_signer, write_log
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.schedule_index_object import ScheduleIndexObject
@@ -60,6 +61,7 @@ class Default(WorkerEntrypoint):
         """Answer an HTTP request."""
         env = bridge.Env(self.env)
         jobs = ObjectJobs(env)
+        watched: list[tuple[str, int]] = []
         host = Host(
             backend=jobs,
             schedules=ObjectSchedules(env),
@@ -69,13 +71,17 @@ class Default(WorkerEntrypoint):
             log=jobs.log,
             pause=asyncio.sleep,
             signer=lambda: token_signer(env),
+            watch=lambda job_id, after: watched.append((job_id, after)),
             api_key=env.text("API_KEY"),
             keys=ObjectKeys(env),
             memory=_memory,
             cors_origins=origins_of(env.text("CORS_ORIGINS")),
             rate_per_s=rate_of(env.text("API_RATE_PER_S")),
         )
-        return await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)
+        answer = await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)
+        for job_id, after in watched:
+            return await env.fetch_object(JOBS, job_id, watch_request(request, after))
+        return answer
 
     async def queue(self, batch: Any, env: object = None, ctx: object = None) -> None:
         """Consume a batch of a queue's messages."""

@@ -5,6 +5,8 @@ Calls change the journal and re-arm the alarm in one group of synchronous writes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator import codec, joining
 from orchestrator.admission import Admission, Ticket, waits_for_lane
 from orchestrator.errors import (
@@ -56,6 +58,10 @@ class JobEngine:
         """The job's journal, its tables made."""
         self._state.journal.migrate()
         return self._state.journal
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have every new line of the history announced."""
+        self._state.journal.history.listener = listener
 
     def exists(self) -> bool:
         """Tell whether a job was ever created here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from orchestrator.codec import decode
@@ -16,10 +18,14 @@ class History:
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
+        #: Called with each new line, which is not durable yet.
+        self.listener: Callable[[], None] | None = None
 
     def add(self, at_ms: int, kind: str, key: str | None = None, data: bytes | None = None) -> None:
         """Append to the history."""
         self._sql.execute("insert into event (at_ms, kind, key, data) values (?, ?, ?, ?)", at_ms, kind, key, data)
+        if self.listener is not None:
+            self.listener()
 
     def after(self, seq: int, limit: int) -> list[Event]:
         """Return up to ``limit`` events with a number above ``seq``."""

@@ -64,21 +64,27 @@ class EventStream(Response):
     "/{job_id}/events",
     responses={200: {"model": answers.EventsOut, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-@needs(Scope.READ, "unknown_job")
+@needs(Scope.READ, "unknown_job", "too_many_watchers")
 async def get_job_events(
     request: Request,
     job_id: JobId,
     after: Annotated[int, Query(ge=0, le=_MAX_EVENT, description="Only events with a greater id")] = 0,
     last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=_MAX_EVENT)] = None,
     accept: Annotated[str, Header()] = "",
+    upgrade: Annotated[str, Header(description="`websocket`: the events as its messages, each as in `EventOut`")] = "",
 ) -> Response:
-    """A job's history: a live stream until the job ends, resumable by `Last-Event-ID`; JSON if that is accepted."""
+    """A job's history: a live stream until the job ends, resumable by `Last-Event-ID`; JSON if that is accepted.
+
+    As a WebSocket, the events are pushed by the job itself, and a connection costs nothing while nothing happens.
+    """
     host = host_of(request)
     after = after if last_event_id is None else last_event_id
     first = await host.backend.events(checked(job_id), after)
-    if "application/json" in accept and "text/event-stream" not in accept:
-        return answer(answers.EventsOut(events=[event_out(event) for event in first]))
-    return EventStream(_parts(host, job_id, after, first))
+    if upgrade.lower() == "websocket":
+        host.watch(job_id, after)  # the Worker passes the request on to the job's object, which answers
+    elif "application/json" not in accept or "text/event-stream" in accept:
+        return EventStream(_parts(host, job_id, after, first))
+    return answer(answers.EventsOut(events=[event_out(event) for event in first]))
 
 
 async def _parts(host: Host, job_id: str, after: int, events: list[Event]) -> AsyncIterator[str]:

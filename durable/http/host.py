@@ -232,6 +232,8 @@ class Host:
     pause: Callable[[float], Awaitable[None]]
     #: Returns the signer of wait tokens.
     signer: Callable[[], TokenSigner]
+    #: Has the request answered by a WebSocket of a job, from an event number on, once it has passed.
+    watch: Callable[[str, int], None]
     api_key: str | None = field(repr=False)
     keys: KeysBackend
     #: What the gate remembers between the requests of one isolate.

@@ -84,6 +84,7 @@ OWN = MappingProxyType(
         "token_expired": Refusal(410, "The token has expired"),
         "value_too_large": Refusal(413, "A value is larger than a checkpoint may be"),
         "invalid_payload": Refusal(422, "The payload does not fit the workflow's model; `errors` says where"),
+        "too_many_watchers": Refusal(429, "The job has as many watchers as it may have"),
         "value_not_encodable": Refusal(422, "A value cannot be stored"),
         "invalid_cron": Refusal(422, "The cron expression is malformed, or no date fits it"),
         "unknown_time_zone": Refusal(422, "There is no such time zone"),

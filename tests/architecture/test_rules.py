@@ -14,9 +14,9 @@ from local.stage import LEFT_OUT
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("orchestrator", "steps", "durable", "local", "bench")
 #: The modules that may touch JavaScript.
-JAVASCRIPT = {"durable/bridge.py", "durable/bridge_timers.py"}
+JAVASCRIPT = {"durable/bridge.py", "durable/bridge_sockets.py", "durable/bridge_timers.py"}
 #: Where others' signatures say `Any`: JavaScript's side, the SDK's handlers, ASGI messages.
-UNTYPED = JAVASCRIPT | {"durable/worker.py", "durable/http/asgi.py", "durable/http/openapi.py"}
+UNTYPED = JAVASCRIPT | {"durable/job_object.py", "durable/worker.py", "durable/http/asgi.py", "durable/http/openapi.py"}
 #: Parts of `orchestrator/` that run beside the engine and never in the Worker (local/stage.py leaves them out): they
 #: have a clock, randomness and an environment, and the engine must not know them.
 BESIDE_THE_ENGINE = frozenset({"client", "cli", "testing"})

@@ -263,6 +263,8 @@ class Api:
         self.schedules = WorldSchedules(self.world)
         self.keys = WorldKeys(self.world)
         self.logs: list[tuple[str, str, dict[str, object]]] = []
+        #: Requests that were to become WebSockets.
+        self.watched: list[tuple[str, int]] = []
         self.host = Host(
             backend=self.backend,
             schedules=self.schedules,
@@ -272,6 +274,7 @@ class Api:
             log=self._log,
             pause=self._pause,
             signer=lambda: self.world.signer,
+            watch=lambda job_id, after: self.watched.append((job_id, after)),
             api_key=api_key,
             keys=self.keys,
             memory=GateMemory(),

@@ -102,3 +102,15 @@ def test_the_history_as_json(api: Api, accept: str) -> None:
 def test_an_event_id_that_nobody_gave(api: Api, last_event_id: str) -> None:
     job_id = api.start("keep")
     problem(api.get(f"/v1/jobs/{job_id}/events", last_event_id=last_event_id), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("spelling", ["websocket", "WebSocket"])
+def test_a_websocket_is_handed_over_to_the_job_once_the_request_has_passed(api: Api, spelling: str) -> None:
+    job_id = api.start("keep")
+    path = f"/v1/jobs/{job_id}/events"
+    problem(api.request("GET", path, headers={"upgrade": spelling}, key="wrong"), 401, "unauthorized")
+    problem(api.get("/v1/jobs/run_00000000000000000000000000/events", upgrade=spelling), 404, "unknown_job")
+    assert api.watched == []
+    api.get(path, upgrade=spelling, last_event_id="3")
+    api.get(f"{path}?after=2", upgrade=spelling)
+    assert api.watched == [(job_id, 3), (job_id, 2)]

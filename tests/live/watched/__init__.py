@@ -1,0 +1,3 @@
+"""A Worker for the tests of the live view."""
+
+from __future__ import annotations
