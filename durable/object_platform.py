@@ -22,6 +22,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.operations import Token
 from orchestrator.ports import Database
 from orchestrator.tokens import TokenSigner
+from steps.billing.settings import StripeSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.outbound import OutboundSettings
 from steps.parser_service.config import ParserServiceSettings
@@ -167,6 +168,7 @@ def settings(env: bridge.Env) -> Settings:
         vectors=VectorStoreSettings.from_env(texts),
         redis=RedisSettings.from_env(texts),
         webhooks=WebhookSettings.from_env(texts),
+        stripe=StripeSettings.from_env(texts),
         outbound=OutboundSettings.from_env(texts),
         parser_service=ParserServiceSettings.from_env(texts),
         s3=S3Settings.from_env(texts),

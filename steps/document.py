@@ -24,6 +24,7 @@ from steps.document_chunks import (
     take_back,
 )
 from steps.document_service import drop_batches, drop_batches_after_all, process_by_service
+from steps.meter_document import meter_document
 from steps.platform import documents
 from steps.platform.documents import Failed, Started, Totals
 from steps.services import services
@@ -88,12 +89,13 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
         if stopped != COMPLETED:
             await job.step("take back", take_back, *where)
         return _stopped(document_id, stopped)
+    metered = None if payload.cleanup else await meter_document(job, document_id, started.namespace_id, totals.pages)
     return {
         "documentId": document_id,
         "totalPages": totals.pages,
         "totalTokens": totals.tokens,
         "totalChunks": totals.chunks,
-        "meterSuccess": None,
+        "meterSuccess": metered,
         "pagesDelta": delta,
     }
 

@@ -75,6 +75,12 @@ class JsonApi:
         self._raise_for_status(response)
         return self._decode(response.body, answer_type)
 
+    async def post_form(self, path: str, form: str, answer_type: type[T]) -> T:
+        """Like :meth:`post`, with a form as the body; the answer is JSON all the same."""
+        response = await self._send_bytes(path, form.encode(), {"content-type": "application/x-www-form-urlencoded"})
+        self._raise_for_status(response)
+        return self._decode(response.body, answer_type)
+
     async def post_if_found(self, path: str, body: object, answer_type: type[T]) -> T | None:
         """Like :meth:`post`, but an answer of 404 gives None."""
         response = await self._send(path, body)
@@ -88,12 +94,15 @@ class JsonApi:
         return NonRetryableError(f"{self._name}: {what}", code=f"{self._area}_bad_answer")
 
     async def _send(self, path: str, body: object) -> HttpResponse:
+        return await self._send_bytes(path, msgspec.json.encode(body), {})
+
+    async def _send_bytes(self, path: str, body: bytes, headers: Mapping[str, str]) -> HttpResponse:
         try:
             return await self._http.request(
                 "POST",
                 self._base_url + path,
-                headers=self._headers,
-                body=msgspec.json.encode(body),
+                headers={**self._headers, **headers},
+                body=body,
                 timeout_ms=self._timeout_ms,
             )
         except HttpError as error:

@@ -9,6 +9,7 @@ import msgspec
 from orchestrator import current_step
 from orchestrator.errors import OrchestratorError
 from orchestrator.ports import Blobs, Database, Http
+from steps.billing.settings import StripeSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.embeddings.workers_ai import WorkersAi
 from steps.outbound import OutboundSettings
@@ -29,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     parser_service: ParserServiceSettings = ParserServiceSettings()
     s3: S3Settings = S3Settings()
     webhooks: WebhookSettings = WebhookSettings()
+    stripe: StripeSettings = StripeSettings()
     #: Public address of the assets' bucket, which the URLs of its objects begin with.
     assets_url: str | None = None
 

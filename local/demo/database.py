@@ -15,6 +15,15 @@ LARGE_JOB_ID = "cdemolarge000000000000000"
 
 Row = list[object]
 
+#: Events are gone once they are delivered; the demo keeps a copy of each, to compare two runs.
+_KEEP_EVENTS: tuple[LiteralString, ...] = (
+    "create table if not exists demo_event (like wf.event_outbox)",
+    """create or replace function keep_demo_event() returns trigger language plpgsql as
+        'begin insert into demo_event select new.*; return null; end'""",
+    """create or replace trigger keep_demo_event after insert on wf.event_outbox
+        for each row execute function keep_demo_event()""",
+)
+
 
 class DemoDatabase:
     """One short-lived connection per question: Postgres itself may be restarted under the demo."""
@@ -36,7 +45,9 @@ class DemoDatabase:
 
     def prepare(self, corpus: Corpus) -> None:
         """Empty every table and insert one organization, one namespace and the two ingest jobs."""
-        self.run("truncate organization, wf.effect, wf.event_outbox, wf.vector cascade")
+        for statement in _KEEP_EVENTS:
+            self.run(statement)
+        self.run("truncate organization, wf.effect, wf.event_outbox, wf.vector, demo_event cascade")
         self.run("insert into organization (id, name, slug, plan) values ($1, 'Demo', 'demo', 'pro')", ORGANIZATION_ID)
         self.run(
             """insert into namespace (id, name, slug, "organizationId", "updatedAt")
@@ -80,7 +91,7 @@ class DemoDatabase:
             round(o."totalPages"::numeric, 6) from namespace n join organization o on o.id = n."organizationId" """
         )[0]
         jobs = self.run("select md5(string_agg(id || status || coalesce(error, ''), ',' order by id)) from ingest_job")
-        events = self.run("select count(*), md5(string_agg(id, ',' order by id)) from wf.event_outbox")[0]
+        events = self.run("select count(*), md5(string_agg(id, ',' order by id)) from demo_event")[0]
         names = ("documents", "completed", "chunks", "tokens", "characters", "pages", "document rows")
         found: dict[str, object] = dict(zip(names, documents, strict=True))
         found.update(zip(("vectors", "vector ids", "vector contents"), vectors, strict=True))

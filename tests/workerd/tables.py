@@ -10,6 +10,13 @@ from typing import LiteralString
 from durable.postgres import AsyncpgDatabase
 from tests.ingestion.harness import NAMESPACE, ORGANIZATION, Picture, picture
 
+_KEEP_EVENTS: LiteralString = """
+create table announced (like wf.event_outbox);
+create function keep_event() returns trigger language plpgsql as
+    'begin insert into announced select new.*; return null; end';
+create trigger keep after insert on wf.event_outbox for each row execute function keep_event();
+"""
+
 
 class Tables:
     """The stack's database, through a connection of the tests' own.
@@ -39,7 +46,8 @@ class Tables:
         return value
 
     def prepare(self) -> None:
-        """Insert the organization and the namespace."""
+        """Insert the organization and the namespace, and have every event kept: delivery takes them away."""
+        self._runner.run(self._database.execute(_KEEP_EVENTS))
         self.rows("insert into organization (id, name, slug) values ($1, 'An organization', 'org')", ORGANIZATION)
         self.rows(
             """insert into namespace (id, name, slug, "organizationId", "updatedAt")
@@ -74,7 +82,15 @@ class Tables:
 
     def picture(self) -> Picture:
         """Return every row that ingestion may touch, without what may differ between two correct runs."""
-        return self._runner.run(picture(self._database)).settled()
+        found = self._runner.run(picture(self._database))
+        events = self.rows("select to_jsonb(t) from announced t order by created_at, id")
+        found.events = [json.loads(str(row[0])) for row in events]
+        return found.settled()
+
+    def announced(self) -> list[tuple[str, str, str]]:
+        """Return the id, kind and subject of every event there ever was."""
+        rows = self.rows("select id, event, subject from announced order by created_at, id")
+        return [(str(row[0]), str(row[1]), str(row[2])) for row in rows]
 
     def effects(self) -> list[str]:
         """Return the keys of the effects that were applied."""

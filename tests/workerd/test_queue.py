@@ -32,7 +32,7 @@ def test_duplicates_reordered_and_foreign_messages_change_nothing(ingestion: Ing
         ingestion.stack.deliver(QUEUE, *reversed(messages), *NONSENSE, *messages, {"id": NOBODY}, *messages)
     ingestion.finish(*names)
     assert counters(ingestion) == [counted[0] + DOCUMENTS * len(names)] * 2
-    repeated = ingestion.tables.rows("select event, subject from wf.event_outbox group by 1, 2 having count(*) > 1")
+    repeated = ingestion.tables.rows("select event, subject from announced group by 1, 2 having count(*) > 1")
     assert repeated == []
     for name in names:
         parent, *children = ingestion.family(name)
