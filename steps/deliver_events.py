@@ -35,7 +35,9 @@ _CONCURRENCY = 10
 class DeliverEventsPayload(BaseModel):
     """Whose events."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, frozen=True, json_schema_extra={"examples": [{"organizationId": "org1"}]}
+    )
 
     organization_id: str = Field(min_length=1)
 

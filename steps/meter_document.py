@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from orchestrator import JobContext, JobOptions, RetryPolicy, StepFailedError, WorkflowOptions, current_step, workflow
 from orchestrator.errors import NonRetryableError
@@ -17,10 +18,18 @@ _SHORT = RetryPolicy(max_attempts=3)
 _LONG = RetryPolicy(max_attempts=28, initial_interval_ms=10_000, max_interval_ms=3_600_000)
 
 
+_EXAMPLE: JsonDict = {
+    "documentId": "cdocument000000000000000001",
+    "namespaceId": "nsone",
+    "pages": 12.5,
+    "atMs": 1_700_000_000_000,
+}
+
+
 class MeterDocumentPayload(BaseModel):
     """Which document, what it holds, and when it was processed."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     document_id: str = Field(min_length=1)
     namespace_id: str = Field(min_length=1)

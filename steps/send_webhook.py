@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from orchestrator import (
     JobContext,
@@ -47,10 +48,25 @@ DELETED = "Webhook has been deleted"
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+_EXAMPLE: JsonDict = {
+    "webhookId": "wh_everywhere",
+    "eventId": "evt_7Yq0vZ0m3k1c9Jm2s5b8Xw4nQ",
+    "event": "ingest_job.ready",
+    "payload": {
+        "id": "evt_7Yq0vZ0m3k1c9Jm2s5b8Xw4nQ",
+        "event": "ingest_job.ready",
+        "createdAt": "2026-01-05T10:00:00.000Z",
+        "data": {"id": "job_cjob0000000000000000000002", "status": "COMPLETED"},
+    },
+}
+
+
 class SendWebhookPayload(BaseModel):
     """Which event goes to which webhook. A payload that carries an address or a secret is refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        alias_generator=to_camel, frozen=True, extra="forbid", json_schema_extra={"examples": [_EXAMPLE]}
+    )
 
     webhook_id: Id
     event_id: Id

@@ -127,7 +127,7 @@ async def held_before(
 
 
 async def claim(connection: Connection, period: str, values: Mapping[str, str], at_ms: int) -> dict[str, Claim]:
-    """Begin reports, and return all of them as they stand, those of others as well.
+    """Begin reports, and return all of them as they stand, in their order; others may have begun some of them.
 
     Args:
         connection: the database.
@@ -149,8 +149,8 @@ async def claim(connection: Connection, period: str, values: Mapping[str, str], 
     rows = await connection.fetch(
         "select key, convert_from(result, 'UTF8') as claim from wf.effect where key = any($1::text[])", list(keys)
     )
-    found = [row_as(row, _ClaimRow) for row in rows]
-    return {keys[row.key]: msgspec.json.decode(row.claim, type=Claim) for row in found}
+    found = {row.key: msgspec.json.decode(row.claim, type=Claim) for row in (row_as(row, _ClaimRow) for row in rows)}
+    return {document_id: found[key] for key, document_id in keys.items()}
 
 
 async def mark_reported(connection: Connection, period: str, document_ids: Sequence[str]) -> None:

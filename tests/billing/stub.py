@@ -13,7 +13,7 @@ from tests.embeddings.stub_server import Received, Reply, json_reply
 
 API_KEY = "sk_test_Stub_Secret_0123456789"
 VERSION = "2025-02-24.acacia"
-CUSTOMERS = {"cus_1", "cus_2"}
+CUSTOMERS = frozenset({"cus_1", "cus_2"})
 SESSION_MS = 900_000
 DAY_MS = 86_400_000
 OLDEST_MS, NEWEST_MS = 35 * DAY_MS, 300_000
@@ -24,10 +24,12 @@ class StripeStub:
 
     Args:
         now_ms: the stub's clock: that of the world around it.
+        customers: who there is.
     """
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], customers: frozenset[str] = CUSTOMERS) -> None:
         self._now_ms = now_ms
+        self._customers = customers
         #: What the meter has counted: identifier, customer, value, and when it came.
         self.counted: list[tuple[str, str, str]] = []
         #: Identifiers and when they were last counted: taken again after a day.
@@ -119,7 +121,7 @@ class StripeStub:
         now_ms = self._now_ms()
         if not 1 <= len(identifier) <= 100 or event_name != "ingested_pages":
             return "No meter has this event name"
-        if customer not in CUSTOMERS:
+        if customer not in self._customers:
             return f"No such customer: '{customer}'"
         if not float(value) > 0:
             return "value"

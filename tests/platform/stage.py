@@ -15,8 +15,10 @@ from orchestrator.ports import Database
 from orchestrator.testing import World
 from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.workflow import discover
+from steps.billing.settings import StripeSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.services import Services, Settings
+from tests.billing.stub import API_KEY, StripeStub
 from tests.embeddings.stub_server import Received, Reply
 from tests.ingestion.embedder import embeddings
 from tests.platform import picture, scene
@@ -24,10 +26,12 @@ from tests.platform.faults import CrashingDatabase
 from tests.platform.picture import Picture
 from tests.platform.stubs import StubHttp
 from tests.vectors.stores import PineconeStub, TurbopufferStub
+from tests.webhooks.stubs import Receivers
 
 T = TypeVar("T")
 EMBEDDINGS_ORIGIN = "https://embeddings.example.com"
 FILES_ORIGIN = "https://files.example.com"
+HOOKS_ORIGIN = "https://hooks.example.com"
 
 
 class Play:
@@ -41,6 +45,8 @@ class Play:
         http: the outside world.
         turbopuffer: what it stores.
         pinecone: what it stores.
+        stripe: what it has counted.
+        receivers: what webhooks got.
     """
 
     def __init__(self, url: str, admin: Database, *, before: int, after: int, always_replay: bool) -> None:
@@ -58,11 +64,17 @@ class Play:
         self.settings = Settings(
             embeddings=EmbeddingSettings(embeddings_url=EMBEDDINGS_ORIGIN + "/v1"),
             vectors=scene.VECTOR_SETTINGS,
+            stripe=StripeSettings(api_key=API_KEY),
             assets_url=scene.ASSETS_URL,
         )
         self.database = CrashingDatabase(AsyncpgDatabase(url), before, after)
         self.world = World(*discover(steps), services=self, database=lambda: self.database, always_replay=always_replay)
         self.world.services = self.services()
+        self.stripe = StripeStub(self.world.clock.now_ms, frozenset({f"cus_{scene.ORGANIZATION}"}))
+        self.receivers = Receivers()
+        self.http.routes[self.settings.stripe.api_url] = self.stripe
+        self.http.routes[self.settings.stripe.events_url] = self.stripe
+        self.http.routes[HOOKS_ORIGIN] = self.receivers
 
     def services(self) -> Services:
         """Return what the steps use; a test that replaces part of it assigns the result to ``world.services``."""

@@ -31,21 +31,23 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Receivers:
-    """Serves ``/hooks/<webhook id>``; refuses what is not signed with that webhook's secret."""
+    """Serves ``…/<webhook id>``; refuses what is not signed with that webhook's secret."""
 
     def __init__(self) -> None:
+        #: Those that are not ``whsec_<webhook id>``.
         self.secrets: dict[str, str] = {}
         self.delivered: list[Delivered] = []
         #: What each webhook answers; 200 unless told otherwise.
         self.answers: dict[str, Callable[[Delivered], Reply]] = {}
 
     def __call__(self, request: Received) -> Reply:
-        webhook_id = request.path.removeprefix("/hooks/")
+        webhook_id = request.path.rpartition("/")[2]
         headers = request.headers
         assert request.method == "POST"
         assert headers["content-type"] == "application/json"
         assert headers["user-agent"] == "Agentset-Webhook/1.0"
-        expected = hmac.new(self.secrets[webhook_id].encode(), request.body, hashlib.sha256).hexdigest()
+        secret = self.secrets.get(webhook_id, f"whsec_{webhook_id}")
+        expected = hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(headers["agentset-signature"], expected):
             return Reply(401)
         body = json.loads(request.body)
