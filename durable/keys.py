@@ -16,7 +16,7 @@ import msgspec
 
 from orchestrator.columns import integer
 from orchestrator.errors import ConflictError, UnknownKeyError
-from orchestrator.ids import JOB_ID_PREFIX, new_job_id
+from orchestrator.ids import ULID_RANDOM_BYTES, ulid
 from orchestrator.ports import Clock, Entropy, Sql, SqlRow
 from orchestrator.schema import migrate
 
@@ -75,7 +75,7 @@ class KeyQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def new_key(clock: Clock, entropy: Entropy) -> tuple[str, str]:
     """Return the id and the text of a new key."""
-    name = new_job_id(clock, entropy).removeprefix(JOB_ID_PREFIX)
+    name = ulid(clock.now_ms(), entropy.random_bytes(ULID_RANDOM_BYTES))
     secret = base64.urlsafe_b64encode(entropy.random_bytes(_SECRET_BYTES)).decode().rstrip("=")
     return KEY_ID_PREFIX + name, f"{TEXT_PREFIX}{name}_{secret}"
 

@@ -8,6 +8,8 @@ from typing import Any
 from workers import WorkerEntrypoint, asgi
 
 from durable import bridge
+from durable.audit_backend import ObjectAudit
+from durable.audit_object import AuditObject
 from durable.bridge_sockets import watch_request
 from durable.bridge_timers import take_back_cancelled_timers
 from durable.catalog_object import CatalogObject
@@ -37,6 +39,7 @@ from durable.worker_database import WorkerDatabases
 from durable.workflows import registry, schedules
 
 __all__ = [
+    "AuditObject",
     "CatalogObject",
     "Default",
     "JobObject",
@@ -74,6 +77,7 @@ class Default(WorkerEntrypoint):
             watch=lambda job_id, after: watched.append((job_id, after)),
             api_key=env.text("API_KEY"),
             keys=ObjectKeys(env),
+            audit=ObjectAudit(env),
             memory=_memory,
             cors_origins=origins_of(env.text("CORS_ORIGINS")),
             rate_per_s=rate_of(env.text("API_RATE_PER_S")),

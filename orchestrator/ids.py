@@ -9,13 +9,19 @@ from orchestrator.limits import MAX_NAME_CHARS
 from orchestrator.ports import Clock, Entropy
 
 JOB_ID_PREFIX = "run_"
+ULID_RANDOM_BYTES = 10
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _SEPARATOR = "\x1f"
 
 
 def new_job_id(clock: Clock, entropy: Entropy) -> str:
-    """Return a fresh job id: ``run_`` and a ULID (48 bits of time, 80 of randomness, https://github.com/ulid/spec)."""
-    return JOB_ID_PREFIX + _base32((clock.now_ms() << 80) | int.from_bytes(entropy.random_bytes(10), "big"))
+    """Return a fresh job id: ``run_`` and a ULID."""
+    return JOB_ID_PREFIX + ulid(clock.now_ms(), entropy.random_bytes(ULID_RANDOM_BYTES))
+
+
+def ulid(at_ms: int, random: bytes) -> str:
+    """Return 48 bits of time and 80 of randomness (https://github.com/ulid/spec), in lower case; they sort by time."""
+    return _base32((at_ms << 80) | int.from_bytes(random, "big"))
 
 
 def derived_job_id(*parts: str) -> str:

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from durable.http import (
     about,
+    audit,
     batch,
     bulk,
     catalog,
@@ -51,6 +52,7 @@ def create_app() -> Gate:
     app.add_exception_handler(Exception, problems.on_crash)
     for router in (
         about.router,
+        audit.router,
         batch.router,
         bulk.router,
         jobs.router,

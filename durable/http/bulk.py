@@ -16,6 +16,7 @@ from durable.http.jobs import checked
 from durable.http.problems import item_problem
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
+from durable.http.trail import Trail
 from orchestrator.errors import OrchestratorError
 from orchestrator.model import ControlJob
 
@@ -34,7 +35,10 @@ async def control_jobs(request: Request, body: models.BulkIn) -> Response:
     only_in = () if body.filter is None or body.filter.status is None else (body.filter.status,)
     action = ControlJob(action=body.action, only_in=only_in, reason=body.reason)
     ids, cursor, incomplete = await _selected(host, body)
+    trail = Trail(request, f"{body.action}_job", ids)
+    await trail.begin()
     results = await enqueue.in_turns(ids, lambda job_id: _one(host, job_id, action))
+    await trail.end(results)
     return answer(bulk_out(results, cursor, incomplete), exclude_none=True)
 
 

@@ -18,6 +18,7 @@ from durable.http.jobs import MAX_PAGE, Partial
 from durable.http.problems import item_problem
 from durable.http.shapes import answer, dead_letter_out
 from durable.http.strict import StrictRoute
+from durable.http.trail import Trail
 from orchestrator.errors import ConflictError, OrchestratorError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_NAME_CHARS
@@ -65,7 +66,11 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
     """Try many dead letters again: those named, or those that a filter finds and nobody has tried again yet."""
     host = host_of(request)
     if body.filter is None:
-        results = await enqueue.in_turns(list(dict.fromkeys(body.ids or [])), lambda item: _named(host, item))
+        ids = list(dict.fromkeys(body.ids or []))
+        trail = Trail(request, "redrive_dead_letter", ids)
+        await trail.begin()
+        results = await enqueue.in_turns(ids, lambda item: _named(host, item))
+        await trail.end(results)
         return answer(bulk_out(results, None), exclude_none=True)
     query = DeadLetterQuery(
         kind=body.filter.kind,
@@ -77,7 +82,10 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
         limit=body.limit,
     )
     page = await host.backend.list_dead_letters(query)
+    trail = Trail(request, "redrive_dead_letter", [letter.id for letter in page.dead_letters])
+    await trail.begin()
     results = await enqueue.in_turns(page.dead_letters, lambda letter: _one(host, letter))
+    await trail.end(results)
     return answer(bulk_out(results, page.next_cursor, page.incomplete), exclude_none=True)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from starlette.requests import Request
 
+from durable.audit import AuditEntry, AuditOutcome, AuditQuery
 from durable.catalog_model import (
     CatalogCounts,
     CountsQuery,
@@ -206,6 +207,22 @@ class KeysBackend(Protocol):
         ...
 
 
+class AuditBackend(Protocol):
+    """The audit log. Raises like :class:`JobsBackend`."""
+
+    async def add(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep entries, durably."""
+        ...
+
+    async def settle(self, outcomes: Sequence[AuditOutcome]) -> None:
+        """Note how actions were answered."""
+        ...
+
+    async def list(self, query: AuditQuery) -> list[AuditEntry]:
+        """Return entries, newest first."""
+        ...
+
+
 class Log(Protocol):
     """Writes one structured log line; never payloads or secrets."""
 
@@ -236,6 +253,7 @@ class Host:
     watch: Callable[[str, int], None]
     api_key: str | None = field(repr=False)
     keys: KeysBackend
+    audit: AuditBackend
     #: What the gate remembers between the requests of one isolate.
     memory: GateMemory
     #: Pages of these origins may read answers.

@@ -16,6 +16,7 @@ from durable.http.key_models import CurrentKeyOut, KeyIn, KeyOut, KeysOut, NewKe
 from durable.http.models import MAX_CURSOR_CHARS
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
+from durable.http.trail import turned_out_to_be_about
 from durable.keys import KEY_ID_PREFIX, KeyQuery, KeyRecord, hash_of, new_key
 from orchestrator.errors import InvalidRequestError
 
@@ -50,6 +51,7 @@ async def create_key(request: Request, body: KeyIn) -> Response:
         expires_at_ms=now_ms + valid_ms if valid_ms else None,
     )
     await host.keys.add(record)
+    turned_out_to_be_about(request, key_id)
     return answer(NewKeyOut(key=text, **dict(_out(record))), status=201)
 
 

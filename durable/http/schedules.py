@@ -25,6 +25,7 @@ from durable.http.schedule_models import (
 )
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
+from durable.http.trail import turned_out_to_be_about
 from durable.schedule_index import ScheduleQuery
 from orchestrator.errors import UnknownScheduleError
 from orchestrator.ids import JOB_ID_PREFIX, new_job_id
@@ -77,6 +78,7 @@ async def create_schedule(request: Request, body: ScheduleIn) -> Response:
         paused=body.paused,
     )
     check(schedule, host.registry, host.clock.now_ms())  # here already, so that no object is made for what is refused
+    turned_out_to_be_about(request, schedule.id)
     created = await host.schedules.create(schedule)
     return answer(_schedule_out(created.view), status=200 if created.deduplicated else 201)
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from durable.http.access import access_of, admit
 from durable.http.host import host_of
+from durable.http.trail import audited, is_audited
 
 
 class StrictRequest(Request):
@@ -47,6 +48,9 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             admit(access, host_of(request).principal)
-            return await handle(StrictRequest(request.scope, request.receive))
+            strictly = StrictRequest(request.scope, request.receive)
+            if is_audited(access, request.method):
+                return await audited(strictly, self.name, lambda: handle(strictly))
+            return await handle(strictly)
 
         return strict

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 from pydantic import BaseModel
 
+from durable.audit import AuditEntry, AuditLog, AuditOutcome, AuditQuery
 from durable.catalog_model import (
     CatalogCounts,
     CountsQuery,
@@ -252,6 +253,31 @@ class WorldKeys:
         self.store.revoke(key_id, self._world.clock.now_ms())
 
 
+class WorldAudit:
+    """Implements :class:`durable.http.host.AuditBackend` over the real log."""
+
+    def __init__(self) -> None:
+        self.log = AuditLog(MemorySql())
+        #: What the next calls raise, by method.
+        self.failures: dict[str, list[Exception]] = {}
+
+    async def add(self, entries: Sequence[AuditEntry]) -> None:
+        self._maybe_fail("add")
+        self.log.add(msgspec.json.decode(msgspec.json.encode(entries), type=list[AuditEntry]))
+
+    async def settle(self, outcomes: Sequence[AuditOutcome]) -> None:
+        self._maybe_fail("settle")
+        self.log.settle(msgspec.json.decode(msgspec.json.encode(outcomes), type=list[AuditOutcome]))
+
+    async def list(self, query: AuditQuery) -> list[AuditEntry]:
+        return self.log.list(query)
+
+    def _maybe_fail(self, method: str) -> None:
+        waiting = self.failures.get(method)
+        if waiting:
+            raise waiting.pop(0)
+
+
 class Api:
     """The API and what is behind it."""
 
@@ -262,6 +288,7 @@ class Api:
         self.backend = WorldBackend(self.world)
         self.schedules = WorldSchedules(self.world)
         self.keys = WorldKeys(self.world)
+        self.audit = WorldAudit()
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         #: Requests that were to become WebSockets.
         self.watched: list[tuple[str, int]] = []
@@ -277,6 +304,7 @@ class Api:
             watch=lambda job_id, after: self.watched.append((job_id, after)),
             api_key=api_key,
             keys=self.keys,
+            audit=self.audit,
             memory=GateMemory(),
         )
 

@@ -1,4 +1,4 @@
-"""API keys in the real workerd: kept by their object, also when everything is killed."""
+"""API keys in the real workerd: kept by their object, also when everything is killed, and so is the audit log."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ def test_keys_survive_a_kill(stack: LocalStack, client: httpx.Client) -> None:
         headers = dict(kept.headers), dict(revoked.headers)
         assert again.get("/v1/keys/current", headers=headers[0]).status_code == 200
         problem(again.get("/v1/keys/current", headers=headers[1]), 401, "unauthorized")
+        entries = again.get("/v1/audit", params={"target": revoked_id}).json()["entries"]
+        assert [(entry["operation"], entry["key_id"], entry["status"]) for entry in entries] == [
+            ("revoke_key", "root", 204),
+            ("create_key", "root", 201),
+        ]
