@@ -143,12 +143,19 @@ class Storage:
         self._storage = getattr(ctx, "_ctx", ctx).storage
         self._exec = self._storage.sql.exec
         self.rows_written = 0
+        self.rows_read = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What the database takes."""
+        return int(self._storage.sql.databaseSize)
 
     def execute(self, query: str, params: tuple[SqlValue, ...]) -> list[SqlRow]:
         """Run a statement and drain its cursor: an open one locks tables (platform.md §1.2)."""
         cursor = self._exec(query, *[_to_sql(param) for param in params])
         rows = [tuple(_from_sql(value) for value in row) for row in cursor.raw().toArray()]
         self.rows_written += int(cursor.rowsWritten)
+        self.rows_read += int(cursor.rowsRead)
         return rows
 
     def set_alarm(self, at_ms: int) -> None:

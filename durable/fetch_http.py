@@ -7,11 +7,19 @@ from urllib.parse import urlsplit
 
 from durable import bridge
 from orchestrator.errors import HttpError
+from orchestrator.meter import Meter
 from orchestrator.ports import HttpResponse
 
 
 class FetchHttp:
-    """Outgoing HTTP, implementing :class:`orchestrator.ports.Http`. Redirects are answers like any other."""
+    """Outgoing HTTP, implementing :class:`orchestrator.ports.Http`. Redirects are answers like any other.
+
+    Args:
+        meter: counts the requests.
+    """
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
 
     async def request(
         self,
@@ -24,6 +32,7 @@ class FetchHttp:
         max_body_bytes: int = 16_000_000,
     ) -> HttpResponse:
         """See :class:`orchestrator.ports.Http`."""
+        self._meter.subrequests += 1
         # Only the origin goes into errors: paths and queries may carry secrets.
         parts = urlsplit(url)
         where = f"{method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}"

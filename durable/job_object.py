@@ -32,6 +32,7 @@ class JobObject(DurableObject):
     def __init__(self, ctx: object, env: object) -> None:
         super().__init__(ctx, env)
         platform = ObjectPlatform(bridge.Storage(ctx), bridge.Env(env))
+        self._meter = platform.meter
         self._engine_or_none: JobEngine | None = None
         self._make = lambda: JobEngine(platform, registry(), always_replay=platform.always_replay)
         self._sockets = Sockets(ctx)
@@ -192,4 +193,5 @@ class JobObject(DurableObject):
             self._engine.wake()
 
     def _answer(self, call: Callable[[], object]) -> str:
+        self._meter.requests += 1
         return envelope.answer(call)

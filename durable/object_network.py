@@ -11,6 +11,7 @@ from durable.queues import binding_of
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
+from orchestrator.meter import Meter
 from orchestrator.model import (
     ChildNotice,
     ChildOutcome,
@@ -29,9 +30,10 @@ LANES = "LANES"
 class ObjectNetwork:
     """Implements :class:`orchestrator.ports.Network` by calls between Durable Objects."""
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, meter: Meter | None = None) -> None:
         self._env = env
         self._catalog = catalog_calls(env)
+        self._meter = meter or Meter()
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`orchestrator.ports.Network`."""
@@ -71,6 +73,7 @@ class ObjectNetwork:
 
     async def enqueue(self, queue: str, job_id: str) -> None:
         """See :class:`orchestrator.ports.Network`."""
+        self._meter.subrequests += 1
         try:
             await self._env.send(binding_of(queue), {"id": job_id})
         except ObjectCallError as error:
@@ -78,10 +81,12 @@ class ObjectNetwork:
 
     async def publish(self, summary: JobSummary) -> None:
         """See :class:`orchestrator.ports.Network`."""
+        self._meter.calls += 1
         await self._catalog.publish(summary)
 
     async def forget(self, job: DeletedJob) -> None:
         """See :class:`orchestrator.ports.Network`."""
+        self._meter.calls += 1
         await self._catalog.forget(job)
 
     async def alive(self, job_id: str) -> bool:
@@ -113,6 +118,7 @@ class ObjectNetwork:
         return await self._call(JOBS, job_id, method, *args)
 
     async def _call(self, binding: str, name: str, method: str, *args: str) -> str:
+        self._meter.calls += 1
         try:
             return await self._env.call_object(binding, name, method, *args)
         except ObjectCallError as error:

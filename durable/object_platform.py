@@ -19,6 +19,7 @@ from durable.r2_blobs import R2Blobs
 from durable.worker_database import WorkerDatabases
 from durable.workers_ai import BoundWorkersAi
 from orchestrator.errors import OrchestratorError
+from orchestrator.meter import Meter
 from orchestrator.operations import Token
 from orchestrator.ports import Database
 from orchestrator.tokens import TokenSigner
@@ -60,8 +61,9 @@ class ObjectPlatform:
         self.clock = WorkerClock()
         self.entropy = WorkerEntropy()
         self.sql = ObjectSql(storage)
-        self.alarm = ObjectAlarm(storage)
-        self.network = ObjectNetwork(env)
+        self.meter = Meter()
+        self.alarm = ObjectAlarm(storage, self.meter)
+        self.network = ObjectNetwork(env, self.meter)
         self._storage = storage
         self._env = env
 
@@ -76,7 +78,7 @@ class ObjectPlatform:
 
     def resources(self) -> ObjectResources:
         """See :class:`orchestrator.ports.Platform`."""
-        return ObjectResources(self._env)
+        return ObjectResources(self._env, self.meter)
 
     async def sync(self) -> None:
         """See :class:`orchestrator.ports.Platform`."""
@@ -107,19 +109,19 @@ class ObjectPorts:
 class ObjectResources:
     """Implements :class:`orchestrator.ports.Resources`: one connection per slice, opened on first use."""
 
-    def __init__(self, env: bridge.Env) -> None:
+    def __init__(self, env: bridge.Env, meter: Meter) -> None:
         self._databases = WorkerDatabases(env)
-        self._network = ObjectNetwork(env)
-        self._blobs = R2Blobs(env.bucket("BLOBS"))
+        self._network = ObjectNetwork(env, meter)
+        self._blobs = R2Blobs(env.bucket("BLOBS"), meter)
         ai = env.ai("AI")
         self._services = Services(
             settings=settings(env),
             blobs=self._blobs,
-            images=R2Blobs(env.bucket("IMAGES")),
-            assets=R2Blobs(env.bucket("ASSETS")),
-            http=FetchHttp(),
+            images=R2Blobs(env.bucket("IMAGES"), meter),
+            assets=R2Blobs(env.bucket("ASSETS"), meter),
+            http=FetchHttp(meter),
             database=self._databases.get,
-            ai=None if ai is None else BoundWorkersAi(ai),
+            ai=None if ai is None else BoundWorkersAi(ai, meter),
         )
 
     @property

@@ -7,6 +7,7 @@ from typing import LiteralString
 from durable.bridge import Storage
 from orchestrator.errors import StorageValueError
 from orchestrator.limits import MAX_VALUE_BYTES
+from orchestrator.meter import Meter
 from orchestrator.ports import SqlRow, SqlValue
 
 #: JavaScript's greatest safe integer: larger ones cross as BigInt, which SQL refuses.
@@ -23,6 +24,16 @@ class ObjectSql:
     def rows_written(self) -> int:
         """See :class:`orchestrator.ports.Sql`."""
         return self._storage.rows_written
+
+    @property
+    def rows_read(self) -> int:
+        """See :class:`orchestrator.ports.Sql`."""
+        return self._storage.rows_read
+
+    @property
+    def size_bytes(self) -> int:
+        """See :class:`orchestrator.ports.Sql`."""
+        return self._storage.size_bytes
 
     def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
         """See :class:`orchestrator.ports.Sql`."""
@@ -45,11 +56,13 @@ def _check(param: SqlValue) -> None:
 class ObjectAlarm:
     """The alarm of a Durable Object, implementing :class:`orchestrator.ports.Alarm`."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, meter: Meter | None = None) -> None:
         self._storage = storage
+        self._meter = meter or Meter()
 
     def set(self, at_ms: int) -> None:
         """See :class:`orchestrator.ports.Alarm`."""
+        self._meter.alarms_set += 1
         self._storage.set_alarm(at_ms)
 
     def clear(self) -> None:

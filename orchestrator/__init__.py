@@ -6,7 +6,7 @@ from orchestrator.child_operations import ChildHandle
 from orchestrator.context import JobContext
 from orchestrator.errors import NonRetryableError, OrchestratorError, RetryableError, StepFailedError
 from orchestrator.lane import KeyLimit, LanePolicy, Rate
-from orchestrator.model import ChildOutcome, JobOptions, Progress
+from orchestrator.model import ChildOutcome, JobBudget, JobOptions, Progress
 from orchestrator.operations import Batch, BatchSize, ChildrenResult, ChildRequest, EachResult
 from orchestrator.ports import Connection
 from orchestrator.retry import NO_RETRY, RetryPolicy
@@ -25,6 +25,7 @@ __all__ = [
     "ChildrenResult",
     "Connection",
     "EachResult",
+    "JobBudget",
     "JobContext",
     "JobOptions",
     "KeyLimit",

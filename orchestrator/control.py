@@ -24,7 +24,7 @@ def control(engine: JobEngine, request: ControlJob) -> JobStatus:
         case "pause":
             return engine.pause()
         case "resume":
-            return engine.resume()
+            return engine.resume(request.budget)
         case "retry":
             return engine.retry(request.retry)
         case "delete":

@@ -20,8 +20,18 @@ from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
-from orchestrator.limits import MAX_WAITING_EVENTS
-from orchestrator.model import ChildNotice, ChildOutcome, Created, CreateJob, JobRow, JobSummary, ParentRef, RetryJob
+from orchestrator.limits import MAX_WAITING_EVENTS, QUEUE_OPERATIONS
+from orchestrator.model import (
+    ChildNotice,
+    ChildOutcome,
+    Created,
+    CreateJob,
+    JobBudget,
+    JobRow,
+    JobSummary,
+    ParentRef,
+    RetryJob,
+)
 from orchestrator.new_job import new_job
 from orchestrator.options import check
 from orchestrator.outbox import FIRST
@@ -73,7 +83,9 @@ class JobEngine:
         Raises:
             UnknownJobError: nothing was created here.
         """
-        return self._state.known()
+        job = self._state.known()
+        self._state.count(job)
+        return job
 
     def create(self, request: CreateJob) -> Created:
         """Record a job, once. Durable before the caller hears of it: the output gate holds the answer.
@@ -112,6 +124,7 @@ class JobEngine:
             UnknownJobError: nothing was created here.
         """
         job = self._state.known()
+        self._platform.meter.queue_operations += QUEUE_OPERATIONS
         if job.status is JobStatus.QUEUED:
             self._state.turn(job, JobStatus.RUNNING)
             self._act_now(job)
@@ -215,21 +228,25 @@ class JobEngine:
             self._record(job, "job.paused")
         return job.status
 
-    def resume(self) -> JobStatus:
+    def resume(self, budget: JobBudget | None = None) -> JobStatus:
         """Go on with a paused job; one that its code did not fit is tried again from its journal.
+
+        Args:
+            budget: raises limits of the job's.
 
         Raises:
             UnknownJobError: nothing was created here.
-            ConflictError: the job is not paused.
+            ConflictError: the job is not paused, or has used up its budget (code ``budget_exceeded``).
         """
         job = self._state.known()
         if job.status is not JobStatus.PAUSED:
             raise ConflictError(f"The job is {job.status}, not paused")
         now_ms = self._state.now_ms()
+        self._state.allow(job, budget or JobBudget())
         self._state.turn(job, JobStatus.RUNNING)
         self.journal.shift_due(now_ms - (job.paused_at_ms or now_ms))
         job.paused_at_ms = None
-        job.error = None if job.phase == "main" else job.error
+        job.pause_error = None
         job.epoch += 1  # the rows have changed under the coroutines: replay
         self._state.drop_execution()
         job.due_at_ms = now_ms
@@ -350,6 +367,7 @@ class JobEngine:
         if self._wakeup.ticking:
             return
         self._wakeup.ticking = True
+        self._platform.meter.begin(self._state.now_ms())
         failed = idle = False
         try:
             idle = not await self._ticker.tick()
@@ -361,6 +379,7 @@ class JobEngine:
             self._state.forget()
         finally:
             self._wakeup.ticking = False
+            self._platform.meter.end(self._state.now_ms())
         try:
             self._wakeup.after_tick(failed=failed, idle=idle)
         except Exception as error:

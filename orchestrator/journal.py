@@ -6,6 +6,8 @@ Booleans are stored as 0 and 1, times as integer milliseconds (platform.md §1.2
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import LiteralString
 
 import msgspec
@@ -16,7 +18,7 @@ from orchestrator.model import JobRow, StepRow
 from orchestrator.ports import Sql, SqlRow
 from orchestrator.schema import migrate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 _SCHEMA: tuple[LiteralString, ...] = (
     """create table if not exists job (
         id integer primary key check (id = 1), job_id text, workflow text, version integer, status text, phase text,
@@ -24,7 +26,7 @@ _SCHEMA: tuple[LiteralString, ...] = (
         finished_at_ms integer, due_at_ms integer, slices integer, paused_at_ms integer, generation integer,
         crashes integer, crashes_total integer,
         slice_open integer, slice_units integer, revision integer, rows_written integer, progress blob, metadata blob,
-        result blob, error blob)""",
+        result blob, error blob, account blob, pause_error blob)""",
     """create table if not exists step (
         key text primary key, seq integer, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
         started_at_ms integer, finished_at_ms integer, value blob, error blob, policy blob) without rowid""",
@@ -37,6 +39,10 @@ _SCHEMA: tuple[LiteralString, ...] = (
         seq integer primary key, name text, event_id text, data blob, taken integer)""",
     """create table if not exists outbox (
         id integer primary key, kind text, body blob, attempts integer, due_at_ms integer)""",
+)
+#: From each earlier version to the next.
+_UPGRADES: Mapping[int, LiteralString] = MappingProxyType(
+    {1: "alter table job add column account blob", 2: "alter table job add column pause_error blob"}
 )
 _PURGE: tuple[LiteralString, ...] = (
     "delete from step",
@@ -78,7 +84,7 @@ class Journal:
         """Create the tables. Called first in every entry, never in a constructor (platform.md §10 rule 14)."""
         if self._ready:
             return
-        migrate(self.sql, _SCHEMA, SCHEMA_VERSION, what="journal")
+        migrate(self.sql, _SCHEMA, SCHEMA_VERSION, what="journal", upgrades=_UPGRADES)
         self._ready = True
 
     def forget(self) -> None:
@@ -92,7 +98,8 @@ class Journal:
         rows = self.sql.execute(
             """select job_id, workflow, version, status, phase, epoch, payload, options, parent, created_at_ms,
             started_at_ms, finished_at_ms, due_at_ms, slices, paused_at_ms, generation, crashes, crashes_total,
-            slice_open, slice_units, revision, rows_written, progress, metadata, result, error from job"""
+            slice_open, slice_units, revision, rows_written, progress, metadata, result, error, account,
+            pause_error from job"""
         )
         return msgspec.convert(dict(zip(_JOB_FIELDS, rows[0], strict=True)), JobRow, strict=False) if rows else None
 
@@ -101,8 +108,9 @@ class Journal:
         self.sql.execute(
             """insert into job (id, job_id, workflow, version, status, phase, epoch, payload, options, parent,
             created_at_ms, started_at_ms, finished_at_ms, due_at_ms, slices, paused_at_ms, generation, crashes,
-            crashes_total, slice_open, slice_units, revision, rows_written, progress, metadata, result, error)
-            values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            crashes_total, slice_open, slice_units, revision, rows_written, progress, metadata, result, error, account,
+            pause_error)
+            values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             *_job_params(job),
         )
 
@@ -112,7 +120,8 @@ class Journal:
             """update job set status = ?, phase = ?, epoch = ?, started_at_ms = ?, finished_at_ms = ?, due_at_ms = ?,
             slices = ?, paused_at_ms = ?, generation = ?, crashes = ?, crashes_total = ?, slice_open = ?,
             slice_units = ?, revision = ?,
-            rows_written = ?, progress = ?, metadata = ?, result = ?, error = ? where id = 1""",
+            rows_written = ?, progress = ?, metadata = ?, result = ?, error = ?, account = ?, pause_error = ?
+            where id = 1""",
             job.status.value,
             job.phase,
             job.epoch,
@@ -132,6 +141,8 @@ class Journal:
             job.metadata,
             job.result,
             job.error,
+            job.account,
+            job.pause_error,
         )
 
     def replace_payload(self, job: JobRow) -> None:

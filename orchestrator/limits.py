@@ -37,6 +37,10 @@ MAX_DELAY_MS: Final = 366 * 86_400_000
 #: keep it from starting.
 DEBOUNCE_MAX_TIMES: Final = 10
 
+#: What a job may cost before it is paused, unless its workflow or its caller says otherwise: ten million rows, or
+#: seventy days of work without a pause.
+MAX_JOB_USD: Final = 10.0
+
 #: An ended job is kept this long unless its options say otherwise (Temporal's and Cloudflare Workflows' 30 days).
 RETENTION_MS: Final = 30 * 86_400_000
 #: Pages of a thousand large values that one tick of a deletion removes.
@@ -79,6 +83,8 @@ MAX_SLICE_CRASHES: Final = 12
 #: ``job.each`` grows its batches while one takes less than this, and shrinks above four times this.
 BATCH_TARGET_MS: Final = 400
 
+#: What the platform bills for a message: it is written, read and deleted (platform.md §7.1).
+QUEUE_OPERATIONS: Final = 3
 #: A queued job nobody picked up sends itself again after this, doubling to the maximum.
 REQUEUE_MS: Final = 15_000
 REQUEUE_MAX_MS: Final = 600_000

@@ -11,6 +11,18 @@ from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import RETENTION_MS
 
 
+class JobBudget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a job may use before it is paused; None is no limit."""
+
+    rows_written: int | None = None
+    rows_read: int | None = None
+    slices: int | None = None
+    active_ms: int | None = None
+    calls: int | None = None
+    subrequests: int | None = None
+    estimated_usd: float | None = None
+
+
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller may say about one job."""
 
@@ -32,6 +44,8 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ttl_ms: int = 0
     #: A job that is not done this long after it started fails; 0 is never. Paused time does not count.
     max_duration_ms: int = 0
+    #: What it may use before it is paused, beside its workflow's own limits.
+    budget: JobBudget = JobBudget()
     #: Seconds of head start over other waiting jobs.
     priority: int = 0
     tags: tuple[str, ...] = ()
@@ -92,6 +106,8 @@ class ControlJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     only_in: tuple[JobStatus, ...] = ()
     reason: str = ""
     retry: RetryJob = RetryJob()
+    #: Limits that a resumed job gets instead of its own.
+    budget: JobBudget = JobBudget()
 
 
 class StopJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +187,10 @@ class JobRow(msgspec.Struct, kw_only=True):
     metadata: bytes | None
     result: bytes | None
     error: bytes | None
+    #: What the job has used, and the limits that were raised since it began.
+    account: bytes | None
+    #: Why the job is paused, when nobody asked for that.
+    pause_error: bytes | None
 
 
 class StepRow(msgspec.Struct, kw_only=True):
@@ -227,6 +247,28 @@ class WaitView(msgspec.Struct, frozen=True, kw_only=True):
     due_at_ms: int | None
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job has used so far of what the platform bills."""
+
+    rows_read: int = 0
+    rows_written: int = 0
+    #: Calls to the job's object, and calls that it made to others.
+    requests: int = 0
+    calls: int = 0
+    #: Requests to anything else: HTTP, object storage, queues, AI.
+    subrequests: int = 0
+    queue_operations: int = 0
+    blob_writes: int = 0
+    blob_reads: int = 0
+    alarms_set: int = 0
+    alarms_fired: int = 0
+    slices: int = 0
+    active_ms: int = 0
+    storage_bytes: int = 0
+    #: By the published prices, as if no plan included anything.
+    estimated_usd: float = 0.0
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job as callers see it: exact, from its own object."""
 
@@ -249,6 +291,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     rows_written: int
     revision: int
     waits: tuple[WaitView, ...]
+    #: How often the workflow was begun.
+    attempts: int = 0
+    cost: Cost = Cost()
     tenant: str | None = None
 
 

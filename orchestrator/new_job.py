@@ -46,4 +46,6 @@ def new_job(request: CreateJob, version: int, now_ms: int) -> JobRow:
         metadata=None,
         result=None,
         error=None,
+        account=None,
+        pause_error=None,
     )

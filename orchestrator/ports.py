@@ -15,6 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from orchestrator.lane import LanePolicy, PermitAnswer, PermitRequest, Release, Reserve, Reserved
     from orchestrator.lifecycle import JobStatus
+    from orchestrator.meter import Meter
     from orchestrator.model import (
         ChildNotice,
         ChildOutcome,
@@ -58,6 +59,16 @@ class Sql(Protocol):
     @property
     def rows_written(self) -> int:
         """Rows written through this handle so far, as the platform bills them."""
+        ...
+
+    @property
+    def rows_read(self) -> int:
+        """Rows read through this handle so far, as the platform bills them."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """What the database takes."""
         ...
 
     def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
@@ -304,6 +315,11 @@ class Platform(Protocol):
     @property
     def alarm(self) -> Alarm:
         """The object's alarm."""
+        ...
+
+    @property
+    def meter(self) -> Meter:
+        """What the object uses; adapters count into it."""
         ...
 
     @property

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from orchestrator import cascade, codec
 from orchestrator.admission import Tickets, waits_for_lane
+from orchestrator.cost import budget_error, cost_of, excess, merged
 from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError
 from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
-from orchestrator.model import JobOptions, JobRow, ParentRef
+from orchestrator.meter import account_of
+from orchestrator.model import JobBudget, JobOptions, JobRow, ParentRef
 from orchestrator.ports import Platform
 from orchestrator.watchers import Watchers
 from orchestrator.workflow import Registry
@@ -136,7 +142,7 @@ class JobState:
             cascade.begin(self.journal.sql, self.journal.outbox, now_ms, completed=status is JobStatus.COMPLETED)
         self.journal.outbox.add("catalog", b"", now_ms)
         self.journal.history.trim()
-        self.count_rows(job)
+        self.count(job)
         self.journal.update_job(job)
         self.drop_execution()
 
@@ -145,14 +151,37 @@ class JobState:
         now_ms = self.now_ms()
         self.turn(job, JobStatus.PAUSED)
         job.paused_at_ms = now_ms
-        job.error = codec.encode(why)
+        job.pause_error = codec.encode(why)
         job.slice_open = False
         job.due_at_ms = None
         self.tickets.give_back(self.journal.outbox, now_ms)
-        self.journal.history.add(now_ms, "job.paused", None, job.error)
+        self.journal.history.add(now_ms, "job.paused", None, job.pause_error)
         self.journal.outbox.add("catalog", b"", now_ms)
+        self.count(job)
         self.journal.update_job(job)
         self.drop_execution()
+
+    def excess(self, job: JobRow) -> Sequence[str]:
+        """Return what of its budget the job has used up: what somebody has raised, its own, or its workflow's."""
+        self.count(job)
+        budgets = [account_of(job).raised, codec.decode_as(job.options, JobOptions).budget]
+        if job.workflow in self._registry:
+            budgets.append(self._registry.get(job.workflow).options.budget)
+        return excess(cost_of(job, self._platform.sql.size_bytes), merged(*budgets))
+
+    def allow(self, job: JobRow, budget: JobBudget) -> None:
+        """Raise limits of a job's budget; the caller stores them.
+
+        Raises:
+            ConflictError: it is used up all the same (code ``budget_exceeded``).
+        """
+        before, account = job.account, account_of(job)
+        account = msgspec.structs.replace(account, raised=merged(budget, account.raised))
+        job.account = codec.encode(account)
+        found = self.excess(job)
+        if found:
+            job.account = before
+            raise ConflictError(budget_error(found).message, code="budget_exceeded")
 
     def reopen(self, job: JobRow) -> None:
         """Make an ended job run again; the caller stores it."""
@@ -186,11 +215,14 @@ class JobState:
         """Tell whether the job has ended, so that only its outbox and its deletion are left."""
         return job.status in TERMINAL
 
-    def count_rows(self, job: JobRow) -> None:
-        """Add the rows written since the last count to the job's bill."""
+    def count(self, job: JobRow) -> None:
+        """Add what was used since the last count to the job's bill; it is stored with the job's next update."""
         written = self._platform.sql.rows_written
         job.rows_written += written - self._rows_counted
         self._rows_counted = written
+        used = self._platform.meter.take(self.now_ms(), self._platform.sql.rows_read)
+        account = account_of(job)
+        job.account = codec.encode(msgspec.structs.replace(account, usage=account.usage.plus(used)))
 
     def next_due_ms(self) -> int | None:
         """Return when the job needs its next tick. A paused job keeps its rows, and only its outbox counts."""

@@ -7,6 +7,7 @@ from typing import Literal
 from orchestrator import cascade, codec
 from orchestrator.admission import Admission, Ticket
 from orchestrator.attempt import error_record
+from orchestrator.cost import budget_error
 from orchestrator.driver import Failure, Success
 from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorError, RequestError
 from orchestrator.execution import Execution
@@ -113,6 +114,8 @@ class Ticker:
         await self._platform.network.enqueue(self._registry.get(job.workflow).options.queue, job.job_id)
 
     async def _slice_if_admitted(self, job: JobRow) -> None:
+        if self._over_budget(job):
+            return
         lane = self._admission.lane_of(job)
         # The end of a job waits for nobody.
         free = job.status is JobStatus.CANCELLING or self._overran(job)
@@ -122,6 +125,13 @@ class Ticker:
             if not self._enter_lane(job, epoch, ticket):
                 return
         await self._slice(job)
+
+    def _over_budget(self, job: JobRow) -> bool:
+        """Pause a job that has used up its budget; one that is being cancelled comes to its end all the same."""
+        found = () if job.status is JobStatus.CANCELLING else self._state.excess(job)
+        if found:
+            self._state.pause(job, budget_error(found))
+        return bool(found)
 
     def _enter_lane(self, job: JobRow, epoch: int, ticket: Ticket) -> bool:
         """Store what the lane answered; tell whether the slice may begin."""
@@ -194,6 +204,7 @@ class Ticker:
         job.slices += 1
         job.epoch += 1
         job.due_at_ms = now_ms + WATCHDOG_MS
+        self._state.count(job)
         self._journal.update_job(job)
         self._wakeup.watchdog(job.due_at_ms)
 
@@ -237,7 +248,7 @@ class Ticker:
             self._state.turn(job, JobStatus.RUNNING if more else JobStatus.SUSPENDED)
         if job.due_at_ms is None:
             self._state.tickets.give_back(self._journal.outbox, self._state.now_ms())
-        self._state.count_rows(job)
+        self._state.count(job)
         job.revision += 1
         self._journal.update_job(job)
         if self._always_replay:

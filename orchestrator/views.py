@@ -6,6 +6,7 @@ from typing import cast
 
 from orchestrator import codec
 from orchestrator.admission import Tickets
+from orchestrator.cost import cost_of
 from orchestrator.errors import ErrorRecord
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
@@ -48,7 +49,7 @@ def job_view(job: JobRow, journal: Journal, lane: PermitAnswer | None = None) ->
         progress=None if job.progress is None else codec.decode_as(job.progress, Progress),
         metadata={} if job.metadata is None else codec.decode_as(job.metadata, dict[str, object]),
         result=None if job.result is None else codec.decode(job.result),
-        error=_error(job.error),
+        error=_shown_error(job),
         tags=options.tags,
         parent_id=_parent_id(job),
         created_at_ms=job.created_at_ms,
@@ -61,6 +62,8 @@ def job_view(job: JobRow, journal: Journal, lane: PermitAnswer | None = None) ->
         revision=job.revision,
         waits=_waits(job, journal, lane),
         tenant=options.tenant,
+        attempts=job.generation + (job.started_at_ms is not None),
+        cost=cost_of(job, journal.sql.size_bytes),
     )
 
 
@@ -92,7 +95,7 @@ def job_outcome(job: JobRow, key: str) -> ChildOutcome:
 
 def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
     """Return what the catalog is to know."""
-    error = _error(job.error)
+    error = _shown_error(job)
     options = codec.decode_as(job.options, JobOptions)
     return JobSummary(
         id=job.job_id,
@@ -151,6 +154,10 @@ def _counters(row: StepRow) -> dict[str, int] | None:
 
 def _parent_id(job: JobRow) -> str | None:
     return None if job.parent is None else codec.decode_as(job.parent, ParentRef).job_id
+
+
+def _shown_error(job: JobRow) -> ErrorRecord | None:
+    return _error(job.error if job.pause_error is None else job.pause_error)
 
 
 def _error(data: bytes | None) -> ErrorRecord | None:

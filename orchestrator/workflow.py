@@ -15,12 +15,16 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.errors import DefinitionError, InvalidPayloadError, UnknownWorkflowError
 from orchestrator.ids import checked_name
 from orchestrator.lane import LanePolicy
+from orchestrator.limits import MAX_JOB_USD
+from orchestrator.model import JobBudget
 from orchestrator.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from orchestrator.context import JobContext
 
 P = TypeVar("P", bound=BaseModel)
+#: A runaway loop is stopped long before anybody reads the month's bill.
+DEFAULT_BUDGET = JobBudget(estimated_usd=MAX_JOB_USD)
 Author = Callable[["JobContext", P], Coroutine[object, object, object]]
 
 
@@ -49,6 +53,8 @@ class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = "orchestrator-default-queue"
     #: Limits that its jobs share, among themselves and with other workflows of the same lane.
     lane: LanePolicy | None = None
+    #: What one of its jobs may use before it is paused, whatever its caller says.
+    budget: JobBudget = DEFAULT_BUDGET
     #: Runs once, durably, when the workflow has failed.
     on_failure: Hook | None = None
     #: Runs once, durably, when the job is cancelled.
@@ -136,6 +142,9 @@ class Registry:
         if found is None:
             raise UnknownWorkflowError(f"There is no workflow {name[:80]!r}", details={"known": sorted(self._by_name)})
         return found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
 
     def __iter__(self) -> Iterator[Workflow]:
         return iter(self._by_name.values())

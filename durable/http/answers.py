@@ -172,6 +172,25 @@ class WaitOut(BaseModel):
     due_at: Timestamp | None
 
 
+class CostOut(BaseModel):
+    """What a job has used so far of what the platform bills."""
+
+    rows_read: int
+    rows_written: int
+    requests: int = Field(description="Calls to the job's object")
+    calls: int = Field(description="Calls that it made to other objects")
+    subrequests: int = Field(description="Requests to anything else: HTTP, object storage, queues, AI")
+    queue_operations: int
+    blob_writes: int
+    blob_reads: int
+    alarms_set: int
+    alarms_fired: int
+    slices: int
+    active_ms: int = Field(description="Wall time at work, read after input and output")
+    storage_bytes: int
+    estimated_usd: float = Field(description="By the published prices, as if no plan included anything")
+
+
 class JobOut(BaseModel):
     """A job, exact at the moment of the answer."""
 
@@ -194,6 +213,7 @@ class JobOut(BaseModel):
     crashes: int = Field(description="Slices that died and were resumed")
     steps: int
     rows_written: int
+    cost: CostOut
     revision: int = Field(description="Raised when the status changes")
     waits: list[WaitOut] = Field(description="What the job waits for, and why")
 

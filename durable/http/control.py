@@ -15,7 +15,7 @@ from durable.http.jobs import JobId, checked
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
 from orchestrator.ids import checked_name
-from orchestrator.model import RetryJob
+from orchestrator.model import ControlJob, RetryJob
 from orchestrator.tokens import TokenAddress
 
 TokenId = Annotated[
@@ -43,10 +43,12 @@ async def pause_job(request: Request, job_id: JobId) -> Response:
 
 
 @router.post("/{job_id}/resume", status_code=202, responses={202: {"model": answers.StatusOut}})
-@needs(Scope.OPERATE, "unknown_job", "conflict")
-async def resume_job(request: Request, job_id: JobId) -> Response:
-    """Have a paused job go on."""
-    status = await host_of(request).backend.resume(checked(job_id))
+@needs(Scope.OPERATE, "unknown_job", "conflict", "budget_exceeded")
+async def resume_job(request: Request, job_id: JobId, body: models.ResumeIn | None = None) -> Response:
+    """Have a paused job go on; one that has used up its budget with a larger one."""
+    budget = models.BudgetIn() if body is None or body.budget is None else body.budget
+    wish = ControlJob(action="resume", budget=budget.to_budget())
+    status = await host_of(request).backend.control(checked(job_id), wish)
     return answer(answers.StatusOut(id=job_id, status=status), status=202)
 
 

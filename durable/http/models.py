@@ -20,7 +20,7 @@ from orchestrator.limits import (
     MAX_TAGS,
     RETENTION_MS,
 )
-from orchestrator.model import JobOptions
+from orchestrator.model import JobBudget, JobOptions
 
 #: Greatest head start a caller may ask for: a year in seconds.
 MAX_PRIORITY = 366 * 86_400
@@ -85,6 +85,30 @@ class IdempotencyIn(Body):
     )
 
 
+class BudgetIn(Body):
+    """How much a job may use before it is paused with the code `budget_exceeded`. Left out is the workflow's limit."""
+
+    rows_written: int | None = Field(default=None, ge=1, examples=[1_000_000])
+    rows_read: int | None = Field(default=None, ge=1)
+    slices: int | None = Field(default=None, ge=1, description="Alarm invocations that do work")
+    active: Delay | None = Field(default=None, description="Time at work: seconds, or an ISO 8601 duration")
+    calls: int | None = Field(default=None, ge=1, description="Calls to other objects")
+    subrequests: int | None = Field(default=None, ge=1, description="Requests to anything else")
+    estimated_usd: float | None = Field(default=None, gt=0, strict=False, description="By the published prices")
+
+    def to_budget(self) -> JobBudget:
+        """Return the engine's form of it."""
+        return JobBudget(
+            rows_written=self.rows_written,
+            rows_read=self.rows_read,
+            slices=self.slices,
+            active_ms=None if self.active is None else _ms(self.active),
+            calls=self.calls,
+            subrequests=self.subrequests,
+            estimated_usd=self.estimated_usd,
+        )
+
+
 class OptionsIn(Body):
     """Options of one job."""
 
@@ -123,6 +147,7 @@ class OptionsIn(Body):
         description="Fail if it is not done this long after its start; 0 is never",
         examples=["P1D"],
     )
+    budget: BudgetIn = BudgetIn()
     priority: int = Field(default=0, ge=0, le=MAX_PRIORITY, description="Seconds of head start over waiting jobs")
     tags: list[Tag] = Field(default_factory=list[str], max_length=MAX_TAGS, examples=[["org_1"]])
     lane_key: LaneKey | None = Field(
@@ -168,6 +193,7 @@ class OptionsIn(Body):
             debounce_max_ms=_ms(self.debounce_max),
             ttl_ms=_ms(self.ttl),
             max_duration_ms=_ms(self.max_duration),
+            budget=self.budget.to_budget(),
             priority=self.priority,
             tags=tuple(dict.fromkeys(self.tags)),
             lane_keys=self.lane_keys if self.lane_key is None else {DEFAULT_KEY: self.lane_key, **self.lane_keys},
@@ -214,6 +240,12 @@ class RetryIn(Body):
         if self.scratch and self.from_step is not None:
             raise ValueError("from_step and scratch exclude each other")
         return self
+
+
+class ResumeIn(Body):
+    """How a paused job goes on."""
+
+    budget: BudgetIn | None = Field(default=None, description="Limits that it gets instead of those it has used up")
 
 
 class Found(Body):

@@ -39,11 +39,12 @@ def job_out(view: JobView) -> answers.JobOut:
         created_at=timestamp(view.created_at_ms),
         started_at=timestamp_or_none(view.started_at_ms),
         finished_at=timestamp_or_none(view.finished_at_ms),
-        attempts=0 if view.started_at_ms is None else 1,
+        attempts=view.attempts,
         slices=view.slices,
         crashes=view.crashes,
         steps=view.steps,
         rows_written=view.rows_written,
+        cost=answers.CostOut(**msgspec.structs.asdict(view.cost)),
         revision=view.revision,
         waits=[
             answers.WaitOut(kind=wait.kind, key=wait.key, reason=wait.reason, due_at=timestamp_or_none(wait.due_at_ms))

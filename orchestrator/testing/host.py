@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Generic, Literal, LiteralString, TypeVar
 
+from orchestrator.meter import Meter
 from orchestrator.ports import SqlRow, SqlValue
 from orchestrator.testing.faults import Crash, VirtualClock
 from orchestrator.testing.sql import MemorySql
@@ -34,6 +35,7 @@ class Copy:
         self.host = host
         #: ``reset``: another copy is the object now, and storage refuses this one; ``dead``: it does nothing more.
         self.state: Literal["alive", "reset", "dead"] = "alive"
+        self.meter = Meter()
         self.sql = self
         self.alarm = self
 
@@ -70,6 +72,16 @@ class Copy:
         """Rows changed so far."""
         return self.host.sql.rows_written
 
+    @property
+    def rows_read(self) -> int:
+        """Rows read so far."""
+        return self.host.sql.rows_read
+
+    @property
+    def size_bytes(self) -> int:
+        """What the database takes."""
+        return self.host.sql.size_bytes
+
     def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
         """Run a statement in the object's database."""
         self._check()
@@ -87,6 +99,7 @@ class Copy:
         self._check()
         if at_ms <= self.clock.now_ms():
             raise AssertionError("an alarm in the past is dropped by workerd inside alarm()")
+        self.meter.alarms_set += 1
         self.host.set_alarm(at_ms)
 
     def clear(self) -> None:

@@ -129,4 +129,5 @@ class WorldNetwork:
 
     async def _send(self, what: str, to: str, call: Callable[[], T]) -> T:
         self._sender.gate()
+        self._sender.meter.calls += 1
         return await self._world.send(self._sender, what, to, call)

@@ -35,6 +35,13 @@ class MemorySql:
         #: Groups that are not known to be durable.
         self.groups = 0
         self._rows_written = 0
+        self.rows_read = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What the database takes."""
+        query = "select page_count * page_size from pragma_page_count, pragma_page_size"
+        return int(self._db.execute(query).fetchone()[0])
 
     @property
     def rows_written(self) -> int:
@@ -62,6 +69,7 @@ class MemorySql:
         crossed = [float(param) if isinstance(param, int) else param for param in params]
         rows: list[SqlRow] = self._db.execute(query, crossed).fetchall()
         self._rows_written += self._db.total_changes - before
+        self.rows_read += len(rows)  # at least; the platform also counts rows that are skipped
         return rows
 
     def touch(self) -> None:

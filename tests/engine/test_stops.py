@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
 from orchestrator import JobContext, StepFailedError, WorkflowOptions, current_step, workflow
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import CHILD_HEAL_MS
+from orchestrator.model import Cost, JobView
 from orchestrator.testing import World
 
 
@@ -135,15 +137,20 @@ def test_an_unknown_job_is_nothing_to_stop() -> None:
     assert world.view(worker_id).status is JobStatus.COMPLETED
 
 
+def seen(world: World, job_id: str) -> JobView:
+    """Return a job's status without its cost, which looking at it raises."""
+    return msgspec.structs.replace(world.view(job_id), cost=Cost())
+
+
 def test_an_ended_job_stays_as_it_is() -> None:
     world, worker_id, first, _ = play()
     finish(world)
     for plan in (Whom(job_id=first), Whom(job_id=worker_id)):
-        before = world.view(plan.job_id)
+        before = seen(world, plan.job_id)
         again = world.start("stopper", plan.model_dump())
         finish(world)
         assert world.view(again).result == before.status
-        assert world.view(plan.job_id) == before
+        assert seen(world, plan.job_id) == before
 
 
 def test_a_paused_job_is_stopped() -> None:

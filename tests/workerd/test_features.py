@@ -35,6 +35,19 @@ class Wait(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Cost(msgspec.Struct, frozen=True):
+    rows_read: int
+    rows_written: int
+    requests: int
+    calls: int
+    alarms_set: int
+    alarms_fired: int
+    slices: int
+    active_ms: int
+    storage_bytes: int
+    estimated_usd: float
+
+
 class Job(msgspec.Struct, frozen=True):
     """A job as the API shows it."""
 
@@ -46,6 +59,7 @@ class Job(msgspec.Struct, frozen=True):
     tags: list[str]
     parent_id: str | None
     waits: list[Wait]
+    cost: Cost
 
 
 class _Accepted(msgspec.Struct, frozen=True):
@@ -126,3 +140,23 @@ def test_a_job_stops_another_and_waits_for_its_end(api: Api) -> None:
     assert child.status == "cancelled"
     assert child.error is not None
     assert child.error.message == "no more"
+
+
+def test_a_runaway_job_is_stopped_by_its_budget_and_goes_on_with_a_larger_one(api: Api) -> None:
+    job_id = api.start("feature-restless", {}, budget={"slices": 5})
+    job = api.until(job_id, frozenset({"paused"}))
+    assert (job.error and job.error.code, job.cost.slices) == ("budget_exceeded", 5)
+    answer = api.client.post(f"/v1/jobs/{job_id}/resume")
+    assert (answer.status_code, answer.json()["code"]) == (409, "budget_exceeded")
+    api.act(job_id, "resume", {"budget": {"slices": 8}})
+    cost = api.until(job_id, frozenset({"paused"})).cost
+    assert cost.slices == 8
+    assert cost.rows_read > cost.rows_written > 8
+    assert cost.alarms_fired >= 8
+    assert cost.alarms_set >= cost.slices
+    assert cost.requests >= 4
+    assert cost.calls >= 2
+    assert cost.storage_bytes > 4_096
+    assert 0 < cost.estimated_usd < 0.01
+    api.act(job_id, "cancel")
+    assert api.until(job_id).status == "cancelled"

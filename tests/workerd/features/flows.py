@@ -60,4 +60,15 @@ async def note(job: JobContext, payload: Note) -> str:
     return payload.text
 
 
-ALL = [child, parent, stopper, note]
+class Loop(BaseModel):
+    naps_ms: int = 1
+
+
+@workflow("feature-restless")
+async def restless(job: JobContext, payload: Loop) -> None:
+    """Never end: wake up, look, sleep."""
+    while True:
+        await job.sleep(payload.naps_ms)
+
+
+ALL = [child, parent, stopper, note, restless]
