@@ -198,7 +198,7 @@ def test_tables_that_need_updated_at_have_no_default_for_it(migrated_url: str) -
 
 def test_what_is_ours_is_apart(migrated_url: str) -> None:
     found = query(migrated_url, "select table_name from information_schema.tables where table_schema = 'wf'")
-    assert {row[0] for row in found} == {"effect", "event_outbox", "migration", "vector"}
+    assert {row[0] for row in found} == {"effect", "event_outbox", "migration", "parser_result", "vector"}
 
 
 def test_deleting_an_organization_takes_everything_of_it(empty_url: str) -> None:

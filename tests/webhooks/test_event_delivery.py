@@ -9,6 +9,7 @@ from durable.postgres import AsyncpgDatabase
 from orchestrator.errors import RetryableError
 from orchestrator.model import CreateJob
 from orchestrator.testing.faults import VirtualClock
+from steps.platform import outbox
 from tests.webhooks.stage import ORGANIZATION, Hook, Play, Stage
 
 
@@ -112,6 +113,29 @@ def test_a_tick_serves_a_bounded_number_and_others_next_time(stage: Stage) -> No
         await EventDelivery(VirtualClock(), Logged()).rest(play.admin, second)
         assert len(first.created) == len(second.created) == MAX_SERVED
         assert {job.job_id for job in first.created} != {job.job_id for job in second.created}
+
+    stage.play(body)
+
+
+def test_reading_the_outbox_does_not_cost_what_others_have_in_it(stage: Stage) -> None:
+    async def body(play: Play) -> None:
+        await play.admin.execute(
+            """insert into wf.event_outbox (id, event, subject, organization_id, payload, created_at)
+            select 'evt_' || n, 'document.ready', 'd', 'org_' || (n % 5), '{}', now() - n * interval '1 second'
+            from generate_series(1, 20000) n"""
+        )
+        await play.admin.execute("analyze wf.event_outbox")
+
+        assert [event.id for event in await outbox.pending(play.admin, "org_3", 3)] == [
+            f"evt_{number}" for number in (19998, 19993, 19988)
+        ]
+        assert await outbox.organizations_behind(play.admin, 10, 10) == [f"org_{number}" for number in range(5)]
+        plan = await play.admin.fetch(
+            "explain select id from wf.event_outbox where organization_id = 'org_3' order by created_at, id limit 50"
+        )
+        text = "\n".join(str(row[0]) for row in plan)
+        assert "event_outbox_organization_id_idx" in text
+        assert "Sort" not in text
 
     stage.play(body)
 
