@@ -174,14 +174,14 @@ def outcome_line(item: BulkItem) -> RenderableType:
     """Return what became of one of many."""
     if item.error is None:
         return Text.assemble(item.id, "  ", render.status(item.status or ""))
-    return Text.assemble(item.id, "  ", (f"refused: {item.error.get('detail')} ({item.error.get('code')})", "red"))
+    return Text.assemble(item.id, "  ", (f"refused: {item.error.detail} ({item.error.code})", "red"))
 
 
 def _attempt(job_id: str, one: Callable[[str], str]) -> BulkItem:
     try:
         return BulkItem(id=job_id, status=one(job_id))
     except ProblemError as error:
-        return BulkItem(id=job_id, error={"code": error.code, "detail": error.detail, "status": error.status})
+        return BulkItem(id=job_id, error=error.problem)
 
 
 def _words(where: JobFilter) -> str:

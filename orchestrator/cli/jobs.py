@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Self, cast
+from typing import Annotated, Self, TypeVar, cast
 
 import msgspec
 import typer
@@ -19,7 +19,7 @@ from orchestrator.cli import render
 from orchestrator.cli.command import Session, add_command
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.target import find
-from orchestrator.cli.values import duration, moment, payload
+from orchestrator.cli.values import duration, iso_time, moment, payload
 from orchestrator.cli.watch import watch
 from orchestrator.client import NO_RETRIES, Client, ClientError, NoAnswerError, Options
 from orchestrator.client.answers import JobSummary
@@ -28,20 +28,38 @@ from orchestrator.client.payloads import without_none
 from orchestrator.lifecycle import JobStatus
 
 PANEL = "Jobs"
+#: Jobs of one request, at most.
+MAX_PAGE = 200
+
+T = TypeVar("T")
 
 
 def complete_job(incomplete: str) -> list[str]:
     """Return the latest jobs whose id begins so, for the shell's completion."""
+    jobs = _ask(lambda client: client.list_jobs(limit=50).jobs)
+    return [job.id for job in jobs if job.id.startswith(incomplete)]
+
+
+def complete_workflow(incomplete: str) -> list[str]:
+    """Return the workflows whose name begins so, for the shell's completion."""
+    return [item.name for item in _ask(lambda client: client.workflows()) if item.name.startswith(incomplete)]
+
+
+def _ask(question: Callable[[Client], list[T]]) -> list[T]:
+    """Ask the server once, shortly; a shell that completes wants no errors."""
     with suppress(ClientError):
         found = find(None, None, os.environ, Path.cwd())
         with Client.at(found.target, retries=NO_RETRIES, timeout_s=1.0) as client:
-            return [job.id for job in client.list_jobs(limit=50).jobs if job.id.startswith(incomplete)]
+            return question(client)
     return []
 
 
 JobId = Annotated[str, typer.Argument(help="A job's id.", metavar="JOB", autocompletion=complete_job)]
 JobIds = Annotated[list[str], typer.Argument(help="Jobs' ids.", metavar="JOB", autocompletion=complete_job)]
-WorkflowFilter = Annotated[str | None, typer.Option("--workflow", "-w", help="Only jobs of this workflow.")]
+WorkflowFilter = Annotated[
+    str | None,
+    typer.Option("--workflow", "-w", help="Only jobs of this workflow.", autocompletion=complete_workflow),
+]
 StatusFilter = Annotated[JobStatus | None, typer.Option("--status", "-s", help="Only jobs in this status.")]
 TagFilter = Annotated[str | None, typer.Option("--tag", "-t", help="Only jobs with this tag.")]
 Since = Annotated[
@@ -91,7 +109,9 @@ def register(app: typer.Typer) -> None:
 
 def enqueue(
     current: Session,
-    workflow: Annotated[str, typer.Argument(help="The workflow's name.", metavar="WORKFLOW")],
+    workflow: Annotated[
+        str, typer.Argument(help="The workflow's name.", metavar="WORKFLOW", autocompletion=complete_workflow)
+    ],
     payload_text: Annotated[
         str, typer.Argument(metavar="PAYLOAD", help="JSON, @FILE, or - for standard input.", show_default=False)
     ] = "{}",
@@ -103,6 +123,14 @@ def enqueue(
     ttl: Annotated[
         timedelta | None, typer.Option(parser=duration, metavar="DURATION", help="Expire if not started by then.")
     ] = None,
+    at: Annotated[
+        datetime | None, typer.Option(parser=iso_time, metavar="TIME", help="Start then: ISO 8601; excludes --delay.")
+    ] = None,
+    debounce: Annotated[
+        timedelta | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Start so long after the last call with the key."),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose job it is; a tenant's own key says it by itself.")] = None,
     priority: Annotated[int, typer.Option(help="Seconds of head start over waiting jobs.", min=0)] = 0,
     lane_key: Annotated[str | None, typer.Option(help="What the lane's limits count the job as.")] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Start at once, without the queue.")] = False,
@@ -123,6 +151,12 @@ def enqueue(
         options["delay"] = delay
     if ttl is not None:
         options["ttl"] = ttl
+    if at is not None:
+        options["run_at"] = at
+    if debounce is not None:
+        options["debounce"] = debounce
+    if tenant is not None:
+        options["tenant"] = tenant
     if lane_key is not None:
         options["lane_key"] = lane_key
     accepted = current.client.enqueue(workflow, payload(payload_text), **options)
@@ -178,11 +212,7 @@ def list_jobs(
 
     The list comes from the catalog and may be a moment behind; `status` asks the job itself.
     """
-    if limit <= 200:
-        page = current.client.list_jobs(limit=limit, **where.filter).jobs
-        _show_jobs(current, iter(page))
-    else:
-        _show_jobs(current, _first(current.client.search_jobs(**where.filter), limit))
+    _show_jobs(current, where, limit)
 
 
 def search(
@@ -195,24 +225,37 @@ def search(
 
     Goes through the whole catalog, as far as the filters do not narrow it.
     """
-    jobs = current.client.search_jobs(**where.filter)
-    wanted = text.casefold()
-    _show_jobs(current, _first((job for job in jobs if wanted in _searched(job)), limit))
+    _show_jobs(current, where, limit, text.casefold())
 
 
-def _searched(job: JobSummary) -> str:
-    return "\n".join([job.id, job.workflow, *job.tags, job.error or ""]).casefold()
+def _show_jobs(current: Session, where: Where, limit: int, text: str = "") -> None:
+    """Show the jobs that a filter finds and a text occurs in; say so if the catalog does not know all of them."""
+    missing: set[str] = set()
+    found = _first(_pages(current.client, where, min(limit, MAX_PAGE) if not text else MAX_PAGE, missing), limit, text)
+    current.output.show_all(found, lambda jobs: render.jobs_table(jobs, datetime.now(UTC)))
+    if missing:
+        current.output.warn(f"parts of the catalog do not answer or are being rebuilt: {', '.join(sorted(missing))}")
 
 
-def _first(jobs: Iterator[JobSummary], limit: int) -> Iterator[JobSummary]:
-    for count, job in enumerate(jobs, start=1):
-        yield job
-        if count >= limit:
+def _pages(client: Client, where: Where, size: int, missing: set[str]) -> Iterator[JobSummary]:
+    cursor: str | None = None
+    while True:
+        page = client.list_jobs(limit=size, cursor=cursor, **where.filter)
+        missing |= set(page.incomplete)
+        yield from page.jobs
+        cursor = page.next_cursor
+        if cursor is None:
             return
 
 
-def _show_jobs(current: Session, jobs: Iterator[JobSummary]) -> None:
-    current.output.show_all(jobs, lambda found: render.jobs_table(found, datetime.now(UTC)))
+def _first(jobs: Iterator[JobSummary], limit: int, text: str) -> Iterator[JobSummary]:
+    left = limit
+    for job in jobs:
+        if text in "\n".join([job.id, job.workflow, *job.tags, job.error or ""]).casefold():
+            yield job
+            left -= 1
+            if left == 0:
+                return
 
 
 def events(

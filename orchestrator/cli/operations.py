@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 from rich.console import RenderableType
 from rich.panel import Panel
@@ -17,7 +18,7 @@ from orchestrator.cli.command import Session, add_command, add_group
 from orchestrator.cli.control import Yes, confirm, report
 from orchestrator.cli.exits import MisuseError
 from orchestrator.cli.values import moment, payload
-from orchestrator.client.answers import DeadLetter, Lane, Rate, Schedule, ScheduleSummary
+from orchestrator.client.answers import DeadLetter, Lane, Rate, Schedule, ScheduleSummary, Shard, Workflow
 from orchestrator.client.operations import LetterFilter, NewSchedule
 
 PANEL = "Operations"
@@ -31,11 +32,14 @@ Moment = Annotated[datetime, typer.Option(parser=moment, metavar="TIME", help="I
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    add_command(app, "workflows", list_workflows, panel=PANEL)
     add_command(app, "dead-letters", dead_letters, panel=PANEL)
     add_command(app, "redrive", redrive, panel=PANEL)
     lanes = add_group(app, "lanes", list_lanes, panel=PANEL)
     add_command(lanes, "pause", pause_lane)
     add_command(lanes, "resume", resume_lane)
+    catalog = add_group(app, "catalog", show_catalog, panel=PANEL)
+    add_command(catalog, "rebuild", rebuild_catalog)
     schedules = add_group(app, "schedules", list_schedules, panel=PANEL)
     add_command(schedules, "show", show_schedule)
     add_command(schedules, "create", create_schedule)
@@ -95,6 +99,42 @@ def _letters_table(letters: Sequence[DeadLetter]) -> RenderableType:
         render.add_row(
             made, letter.id, letter.workflow or "—", render.ago(letter.at, now), Text(letter.cause + note, style="red")
         )
+    return made
+
+
+def list_workflows(current: Session) -> None:
+    """List the workflows that are deployed, with the members of their payloads."""
+    current.output.show_all(iter(current.client.workflows()), _workflows_table)
+
+
+def _workflows_table(workflows: Sequence[Workflow]) -> Table:
+    made = render.table("workflow", ("version", "right"), "lane", "queue", "payload")
+    for item in workflows:
+        members = msgspec.convert(item.payload_schema.get("properties", {}), dict[str, object])
+        required = msgspec.convert(item.payload_schema.get("required", []), list[str])
+        names = ", ".join(name if name in required else f"{name}?" for name in members)
+        render.add_row(made, item.name, str(item.version), item.lane or "", item.queue, names)
+    return made
+
+
+def show_catalog(current: Session) -> None:
+    """List the shards of the catalog, which lists and counts come from."""
+    current.output.show_all(iter(current.client.get_catalog()), _shards_table)
+
+
+def rebuild_catalog(
+    current: Session,
+    shards: Annotated[list[str] | None, typer.Argument(help="Shards; all if left out.", metavar="SHARD")] = None,
+) -> None:
+    """Have shards of the catalog ask the jobs for everything again; one that was lost does so by itself."""
+    current.output.show_all(iter(current.client.rebuild_catalog(shards)), _shards_table)
+
+
+def _shards_table(shards: Sequence[Shard]) -> Table:
+    made = render.table("shard", ("jobs", "right"), "state")
+    for shard in shards:
+        state = Text("✔ complete", "green") if shard.complete else Text(f"↻ reads ledger {shard.ledger}", "yellow")
+        render.add_row(made, shard.name, render.number(shard.jobs), state)
     return made
 
 

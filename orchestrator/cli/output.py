@@ -8,6 +8,7 @@ from typing import TextIO, TypeVar, cast
 
 import msgspec
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.text import Text
 
 T = TypeVar("T")
@@ -76,6 +77,13 @@ class Output:
         """Print something for people only; lines of text are left whole, so that they can be copied and searched."""
         if not self.as_json:
             self.out.print(text, soft_wrap=isinstance(text, Text))
+
+    def warn(self, text: str) -> None:
+        """Print something that makes the result less than whole."""
+        if self.as_json:
+            self.err.print(to_json({"warning": text}), markup=False)
+        else:
+            self.err.print(f"[yellow]warning:[/yellow] {escape(text)}")
 
     def fail(self, code: str, message: str, hint: str | None) -> None:
         """Print why a command failed."""

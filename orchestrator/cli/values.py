@@ -49,14 +49,23 @@ def duration(text: str) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def moment(text: str) -> datetime:
-    """Return a time: ISO 8601 (UTC without an offset), or a duration, which is that long ago.
+def iso_time(text: str) -> datetime:
+    """Return a time in ISO 8601; it is UTC without an offset.
 
     Raises:
-        typer.BadParameter: it is neither.
+        typer.BadParameter: it is none.
     """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.now(UTC) - duration(text)
+        raise typer.BadParameter(f"{text!r} is no time; write for instance 2026-11-26T12:00Z") from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def moment(text: str) -> datetime:
+    """Return a time: ISO 8601, or a duration, which is that long ago.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    return iso_time(text) if "-" in text else datetime.now(UTC) - duration(text)

@@ -10,6 +10,40 @@ import msgspec
 TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request."""
+
+    path: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457). ``code`` is stable, for programs; ``detail`` is for people."""
+
+    code: str
+    detail: str = ""
+    status: int = 0
+    title: str = ""
+    type: str = "about:blank"
+    errors: list[Fault] | None = None
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    """A workflow that jobs may be of."""
+
+    name: str
+    version: int
+    queue: str
+    lane: str | None
+    payload_schema: dict[str, object]
+
+
+class Workflows(msgspec.Struct, frozen=True):
+    """The workflows by name."""
+
+    workflows: list[Workflow]
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """A job is recorded, durably; ``deduplicated`` if an earlier request had recorded it."""
 
@@ -19,13 +53,13 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class BatchItem(msgspec.Struct, frozen=True):
-    """What became of one item of a batch: a job, or a problem document."""
+    """What became of one item of a batch: a job, or a problem."""
 
     index: int
     id: str | None = None
     status: str | None = None
     deduplicated: bool | None = None
-    error: dict[str, object] | None = None
+    error: Problem | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -46,7 +80,7 @@ class TriggeredMany(msgspec.Struct, frozen=True):
     """The ids of several jobs; ``id`` is the first."""
 
     id: str
-    ids: list[str]
+    ids: list[str] = []
 
 
 class StatusChange(msgspec.Struct, frozen=True):
@@ -119,6 +153,7 @@ class Job(msgspec.Struct, frozen=True):
     rows_written: int
     revision: int
     waits: list[Wait]
+    tenant: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -174,22 +209,27 @@ class JobSummary(msgspec.Struct, frozen=True):
     updated_at: datetime
     finished_at: datetime | None
     error: str | None
+    tenant: str | None = None
 
 
 class JobPage(msgspec.Struct, frozen=True):
-    """One page of jobs, newest first."""
+    """One page of jobs, newest first.
+
+    ``incomplete`` names the shards of the catalog that did not answer or are being rebuilt: their jobs may be missing.
+    """
 
     jobs: list[JobSummary]
     next_cursor: str | None
+    incomplete: list[str] = []
 
 
 class BulkItem(msgspec.Struct, frozen=True):
-    """What became of one job or dead letter: its job's status, or a problem document."""
+    """What became of one job or dead letter: its job's status, or a problem."""
 
     id: str
     job_id: str | None = None
     status: str | None = None
-    error: dict[str, object] | None = None
+    error: Problem | None = None
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -199,6 +239,7 @@ class Bulk(msgspec.Struct, frozen=True):
     refused: int
     results: list[BulkItem]
     next_cursor: str | None = None
+    incomplete: list[str] = []
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -219,6 +260,7 @@ class DeadLetterPage(msgspec.Struct, frozen=True):
 
     dead_letters: list[DeadLetter]
     next_cursor: str | None
+    incomplete: list[str] = []
 
 
 class Redriven(msgspec.Struct, frozen=True):
@@ -266,6 +308,23 @@ class Lanes(msgspec.Struct, frozen=True):
     """The lanes of the workflows, by name."""
 
     lanes: list[Lane]
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """A shard of the catalog; ``complete`` tells whether it knows every job of its own."""
+
+    name: str
+    jobs: int
+    complete: bool
+    ledger: int
+    skipped: int
+    reads_on_at: datetime | None
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """The shards of the catalog."""
+
+    shards: list[Shard]
 
 
 class ScheduleSummary(msgspec.Struct, frozen=True):

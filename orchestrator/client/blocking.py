@@ -270,5 +270,8 @@ class Client(Producer):
     resume_schedule = call(operations.resume_schedule)
     run_schedule = call(operations.run_schedule)
     backfill_schedule = call(operations.backfill_schedule)
+    workflows = call(operations.workflows)
+    get_catalog = call(operations.get_catalog)
+    rebuild_catalog = call(operations.rebuild_catalog)
     metrics = call(operations.metrics)
     health = call(operations.health)

@@ -6,7 +6,7 @@
     ├── ConfigurationError        a setting is missing or contradicts another
     ├── NoAnswerError             nobody answered; ``maybe_done`` says whether the request may have taken effect
     ├── UnexpectedAnswerError     an answer that this API does not give
-    ├── ProblemError              a problem document (RFC 9457): status, code, detail, errors
+    ├── ProblemError              a problem document (RFC 9457): status, code, and the rest in ``problem``
     │   ├── InvalidRequestError   400, 413, 415, 422 and whatever else is the request's fault
     │   ├── UnauthorizedError     401
     │   ├── ForbiddenError        403
@@ -21,25 +21,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from orchestrator.client.answers import Job
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a request."""
-
-    path: str
-    message: str
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """A problem document. ``code`` is stable, for programs; ``detail`` is for people."""
-
-    code: str
-    detail: str = ""
-    status: int = 0
-    errors: tuple[Fault, ...] | None = None
+from orchestrator.client.answers import Job, Problem
 
 
 class ClientError(Exception):
@@ -78,8 +60,8 @@ class ProblemError(ClientError):
         super().__init__(f"{detail}{faults}")
         self.status = status
         self.code = problem.code
-        self.detail = problem.detail
-        self.errors = problem.errors or ()
+        #: The whole document.
+        self.problem = problem
 
 
 class InvalidRequestError(ProblemError):

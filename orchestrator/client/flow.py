@@ -13,9 +13,9 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from orchestrator.client.answers import Problem
 from orchestrator.client.errors import (
     NoAnswerError,
-    Problem,
     UnexpectedAnswerError,
     problem_error,
 )

@@ -12,6 +12,7 @@ from orchestrator.client.answers import (
     Accepted,
     Backfill,
     BulkItem,
+    Catalog,
     DeadLetter,
     DeadLetterPage,
     Lane,
@@ -20,6 +21,9 @@ from orchestrator.client.answers import (
     Schedule,
     SchedulePage,
     ScheduleSummary,
+    Shard,
+    Workflow,
+    Workflows,
 )
 from orchestrator.client.flow import Emit, Flow, Request, Stream, ask, new_key, send
 from orchestrator.client.jobs import emit_bulk
@@ -172,6 +176,21 @@ def backfill_schedule(schedule_id: str, *, since: datetime, until: datetime) -> 
     """Run past planned times, both ends included; those that were run before are not run again."""
     body = {"from": since, "to": until}
     return ask(post(path("/v1/schedules/{}/backfill", schedule_id), body), Backfill)
+
+
+def workflows() -> Flow[list[Workflow]]:
+    """Return the workflows that jobs may be of, by name, each with the JSON schema of its payload."""
+    return (yield from ask(get("/v1/workflows"), Workflows)).workflows
+
+
+def get_catalog() -> Flow[list[Shard]]:
+    """Return the shards of the catalog, and whether each knows every job of its own."""
+    return (yield from ask(get("/v1/catalog"), Catalog)).shards
+
+
+def rebuild_catalog(shards: Sequence[str] | None = None) -> Flow[list[Shard]]:
+    """Have shards of the catalog, all of them unless told otherwise, ask the jobs for everything again."""
+    return (yield from ask(post("/v1/catalog/rebuild", without_none(shards=shards)), Catalog)).shards
 
 
 def metrics() -> Flow[str]:

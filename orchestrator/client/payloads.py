@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from orchestrator.client.errors import InvalidRequestError, Problem
+from orchestrator.client.answers import Problem
+from orchestrator.client.errors import InvalidRequestError
 from orchestrator.client.flow import Request
 
 #: Seconds, or a ``timedelta``.
@@ -31,6 +32,9 @@ class Options(TypedDict, total=False):
     idempotency: Idempotency
     retention: Duration
     delay: Duration
+    run_at: datetime
+    debounce: Duration
+    debounce_max: Duration
     ttl: Duration
     max_duration: Duration
     priority: int
@@ -38,6 +42,7 @@ class Options(TypedDict, total=False):
     lane_key: str
     lane_keys: dict[str, str]
     mode: Literal["queue", "direct"]
+    tenant: str
 
 
 class NewJob(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ _NOT_BEGUN = frozenset({429, 503})
 #: Failures that may have happened half-way.
 _FAILED = frozenset({500, 502, 504})
 #: Nothing that passes by itself.
-_LASTING = frozenset({"no_api_key_configured"})
+_LASTING = frozenset({"no_api_key_configured", "no_secret_configured"})
 
 Y = TypeVar("Y", bound="Effect | Emit[object]")
 T = TypeVar("T")

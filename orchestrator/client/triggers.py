@@ -12,8 +12,8 @@ from typing import NotRequired, TypedDict
 
 import msgspec
 
-from orchestrator.client.answers import Triggered, TriggeredMany
-from orchestrator.client.errors import InvalidRequestError, Problem
+from orchestrator.client.answers import Problem, Triggered, TriggeredMany
+from orchestrator.client.errors import InvalidRequestError
 from orchestrator.client.flow import Backend, Flow, Request, ask, backend, new_key
 from orchestrator.client.payloads import path, post, without_none
 

@@ -59,7 +59,7 @@ def test_an_answer_that_is_lost_starts_one_job_only(api: Api, awaited: bool) -> 
         jobs.enqueue_many([NewJob("keep", {"value": 2}), NewJob("no such"), NewJob("keep", {"value": 3})])
     )
     assert [item.status for item in found.results] == ["queued", None, "queued"]
-    assert (found.results[1].error or {})["code"] == "unknown_workflow"
+    assert getattr(found.results[1].error, "code", None) == "unknown_workflow"
     assert len(api.world.objects) == 3
 
 
@@ -155,7 +155,7 @@ def test_lists_go_through_every_page(api: Api, awaited: bool) -> None:
     api.run(for_ms=60_000)
     page = runner.run(jobs.list_jobs(limit=1, status="completed"))
     refused = runner.items(jobs.bulk("cancel", ids=[page.jobs[0].id, "run_nothing"]))
-    assert [(item.error or {}).get("code") for item in refused] == ["conflict", "unknown_job"]
+    assert [item.error and item.error.code for item in refused] == ["conflict", "unknown_job"]
 
 
 def test_dead_letters_are_redriven(api: Api, awaited: bool) -> None:
@@ -168,7 +168,7 @@ def test_dead_letters_are_redriven(api: Api, awaited: bool) -> None:
     others = runner.items(operations.redrive_many(workflow="broken"))
     assert {item.job_id for item in others} >= {letter.job_id for letter in letters[1:]}
     again = runner.items(operations.redrive_many(ids=["job:run_nothing"]))
-    assert [(item.error or {})["code"] for item in again] == ["unknown_dead_letter"]
+    assert [item.error and item.error.code for item in again] == ["unknown_dead_letter"]
 
 
 def test_lanes_are_held(api: Api, awaited: bool) -> None:
@@ -213,6 +213,9 @@ def test_the_server_itself(api: Api, awaited: bool) -> None:
     runner = Runner(api, awaited=awaited)
     runner.run(operations.health())
     assert "orchestrator_jobs" in runner.run(operations.metrics())
+    assert "keep" in {workflow.name for workflow in runner.run(operations.workflows())}
+    shards = runner.run(operations.get_catalog())
+    assert [shard.name for shard in runner.run(operations.rebuild_catalog([shards[0].name]))] == [shards[0].name]
 
 
 def test_the_methods_are_the_calls(api: Api) -> None:

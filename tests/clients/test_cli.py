@@ -18,6 +18,7 @@ from orchestrator.cli import command, jobs, target, values
 from orchestrator.cli.exits import MEANINGS, Exit
 from orchestrator.cli.main import app
 from orchestrator.client import Client, ConfigurationError
+from orchestrator.client.answers import JobPage
 from orchestrator.client.settings import Target
 from tests.clients.support import QUICK, URL, InProcess
 from tests.http.support import KEY, Api
@@ -93,6 +94,11 @@ def test_every_option_of_enqueue_reaches_the_job(run: Run, api: Api, tmp_path: P
     assert request.payload == {"steps": 2}
     options = request.options
     assert (options.delay_ms, options.ttl_ms, options.priority) == (5_400_000, 172_800_000, 7)
+    tomorrow = datetime.fromtimestamp(api.world.clock.now_ms() / 1000 + 86_400, UTC).isoformat()
+    run("enqueue", "keep", "{}", "--at", tomorrow, "--tenant", "org_1")
+    run("enqueue", "keep", "{}", "--debounce", "5s", "--key", "d")
+    at, debounced = (item.options for item in api.backend.requests[1:])
+    assert (at.tenant, at.delay_ms > 0, debounced.debounce_ms) == ("org_1", True, 5_000)
     assert (options.lane_keys, options.mode, options.idempotency_key) == ({"key": "ns"}, "direct", "k")
     run("enqueue", "diagnostic-echo", "-", stdin='{"steps": 3}')
     assert api.backend.requests[-1].payload == {"steps": 3}
@@ -125,7 +131,13 @@ def test_failures_are_one_line_with_a_code_and_an_exit_code(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("enqueue", "keep", "{"), ("enqueue", "keep", "@missing"), ("list", "--since", "soon"), ("list", "--limit", "0")],
+    [
+        ("enqueue", "keep", "{"),
+        ("enqueue", "keep", "@missing"),
+        ("list", "--since", "soon"),
+        ("enqueue", "keep", "--at", "1h"),
+        ("list", "--limit", "0"),
+    ],
 )
 def test_a_wrong_command_line_is_told_at_once(run: Run, arguments: tuple[str, ...]) -> None:
     run(*arguments, exit_code=Exit.USAGE)
@@ -217,6 +229,23 @@ def test_lanes_and_schedules(run: Run, api: Api) -> None:
     assert "no schedules" in run("schedules", "--workflow", "keep").stdout
 
 
+def test_workflows_and_the_catalog(run: Run, api: Api) -> None:
+    assert "steps?, sleep_ms?, fail_at?" in run("workflows").stdout
+    assert "keep" in [item["name"] for item in lines(run("workflows", "--json"))]
+    (shard, *_) = lines(run("catalog", "--json"))
+    assert [item["name"] for item in lines(run("catalog", "rebuild", str(shard["name"]), "--json"))] == [shard["name"]]
+    assert "complete" in run("catalog").stdout
+
+
+def test_a_list_that_is_not_whole_says_so(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def some(_client: Client, **_where: object) -> JobPage:
+        return JobPage(jobs=[], next_cursor=None, incomplete=["catalog-4-0"])
+
+    monkeypatch.setattr(Client, "list_jobs", some)
+    assert "catalog-4-0" in run("list").stderr
+    assert "catalog-4-0" in json.loads(run("search", "x", "--json").stderr)["warning"]
+
+
 def test_an_export_is_a_whole_file_or_none(run: Run, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = api.start("keep", {"value": 5})
     api.run()
@@ -239,6 +268,7 @@ def test_job_ids_are_completed(run: Run, api: Api) -> None:
     api.run()
     assert jobs.complete_job(job_id[:8]) == [job_id]
     assert jobs.complete_job("nothing") == []
+    assert jobs.complete_workflow("diagnostic-e") == ["diagnostic-echo"]
 
 
 def test_help_and_version(run: Run) -> None:
