@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check bench format lock clean
+.PHONY: install dev demo test check bench format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -39,6 +39,16 @@ bench: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The TypeScript client's types, from the API's own document.
+TYPESCRIPT := clients/typescript
+types: install
+	$(BIN)/python -m local.openapi > build/openapi.json
+	$(NODE) node_modules/openapi-typescript/bin/cli.js build/openapi.json --default-non-nullable=false \
+		--output $(TYPESCRIPT)/src/schema.ts
+
+typescript: install
+	$(NODE) node_modules/typescript/bin/tsc -p $(TYPESCRIPT)
 
 # Python 3.14 for the Worker; its WebAssembly wheels are among the hashes of their releases.
 lock: $(PYTHON_READY)
