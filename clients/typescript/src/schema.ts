@@ -66,6 +66,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Audit
+         * @description Control actions, newest first, refused ones included. They are kept for 90 days, 200,000 of them at most.
+         *
+         *     Needs a key with the scope `admin`, without a restriction to a tenant or to workflows.
+         */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/batch": {
         parameters: {
             query?: never;
@@ -191,6 +213,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Keys
+         * @description The keys, newest first. One that is of no use any more is shown for another 90 days.
+         *
+         *     Needs a key with the scope `admin`, without a restriction to a tenant or to workflows.
+         */
+        get: operations["list_keys"];
+        put?: never;
+        /**
+         * Create Key
+         * @description Make a key. What opens it is in this answer only; what is kept cannot be turned back into it.
+         *
+         *     An answer that is lost leaves a key that nobody has: list the keys and revoke it.
+         *
+         *     Needs a key with the scope `admin`, without a restriction to a tenant or to workflows.
+         */
+        post: operations["create_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Current Key
+         * @description What the key of this request may do.
+         */
+        get: operations["get_current_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Key
+         * @description End a key's use: at once in the isolate that answers, within 30 seconds everywhere. Again changes nothing.
+         *
+         *     Needs a key with the scope `admin`, without a restriction to a tenant or to workflows.
+         */
+        delete: operations["revoke_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/{job_id}/cancel": {
         parameters: {
             query?: never;
@@ -246,7 +340,7 @@ export interface paths {
         put?: never;
         /**
          * Resume Job
-         * @description Have a paused job go on.
+         * @description Have a paused job go on; one that has used up its budget with a larger one.
          *
          *     Needs a key with the scope `operate`.
          */
@@ -311,6 +405,8 @@ export interface paths {
         /**
          * Get Job Events
          * @description A job's history: a live stream until the job ends, resumable by `Last-Event-ID`; JSON if that is accepted.
+         *
+         *     As a WebSocket, the events are pushed by the job itself, and a connection costs nothing while nothing happens.
          *
          *     Needs a key with the scope `read`.
          */
@@ -915,6 +1011,63 @@ export interface components {
             deduplicated: boolean;
         };
         /**
+         * AuditEntryOut
+         * @description One control action.
+         */
+        AuditEntryOut: {
+            /**
+             * Id
+             * @example aud_01kx3m0d5v9q8w7e6r5t4y3u2z
+             */
+            id: string;
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            at: string;
+            /**
+             * Key Id
+             * @description The key that asked; `root` is the deployment's own
+             * @example root
+             */
+            key_id: string;
+            /**
+             * Operation
+             * @description The operation's id in this document
+             * @example cancel_job
+             */
+            operation: string;
+            /**
+             * Target
+             * @description The job, dead letter, lane, schedule or key; empty when it is about none or many
+             * @example run_01kx3m0d5v9q8w7e6r5t4y3u2z
+             */
+            target: string;
+            /**
+             * Status
+             * @description The answer's HTTP status; null when the request died on its way, the action done or not
+             * @example 202
+             */
+            status: number | null;
+            /**
+             * Request Id
+             * @description The answer's `X-Request-Id`
+             * @example 4f1c2a9b7d3e6f80
+             */
+            request_id: string;
+        };
+        /**
+         * AuditOut
+         * @description One page of the audit log, newest first.
+         */
+        AuditOut: {
+            /** Entries */
+            entries: components["schemas"]["AuditEntryOut"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
          * BackfillIn
          * @description Run past times: those from ``from`` to ``to``, both included.
          */
@@ -1001,6 +1154,44 @@ export interface components {
             rejected: number;
             /** Results */
             results: components["schemas"]["BatchItemOut"][];
+        };
+        /**
+         * BudgetIn
+         * @description How much a job may use before it is paused with the code `budget_exceeded`. Left out is the workflow's limit.
+         */
+        BudgetIn: {
+            /**
+             * Rows Written
+             * @example 1000000
+             */
+            rows_written?: number | null;
+            /** Rows Read */
+            rows_read?: number | null;
+            /**
+             * Slices
+             * @description Alarm invocations that do work
+             */
+            slices?: number | null;
+            /**
+             * Active
+             * @description Time at work: seconds, or an ISO 8601 duration
+             */
+            active?: string | null;
+            /**
+             * Calls
+             * @description Calls to other objects
+             */
+            calls?: number | null;
+            /**
+             * Subrequests
+             * @description Requests to anything else
+             */
+            subrequests?: number | null;
+            /**
+             * Estimated Usd
+             * @description By the published prices
+             */
+            estimated_usd?: number | null;
         };
         /**
          * BulkIn
@@ -1100,6 +1291,81 @@ export interface components {
         CatalogOut: {
             /** Shards */
             shards: components["schemas"]["ShardOut"][];
+        };
+        /**
+         * CostOut
+         * @description What a job has used so far of what the platform bills.
+         */
+        CostOut: {
+            /** Rows Read */
+            rows_read: number;
+            /** Rows Written */
+            rows_written: number;
+            /**
+             * Requests
+             * @description Calls to the job's object
+             */
+            requests: number;
+            /**
+             * Calls
+             * @description Calls that it made to other objects
+             */
+            calls: number;
+            /**
+             * Subrequests
+             * @description Requests to anything else: HTTP, object storage, queues, AI
+             */
+            subrequests: number;
+            /** Queue Operations */
+            queue_operations: number;
+            /** Blob Writes */
+            blob_writes: number;
+            /** Blob Reads */
+            blob_reads: number;
+            /** Alarms Set */
+            alarms_set: number;
+            /** Alarms Fired */
+            alarms_fired: number;
+            /** Slices */
+            slices: number;
+            /**
+             * Active Ms
+             * @description Wall time at work, read after input and output
+             */
+            active_ms: number;
+            /** Storage Bytes */
+            storage_bytes: number;
+            /**
+             * Estimated Usd
+             * @description By the published prices, as if no plan included anything
+             */
+            estimated_usd: number;
+        };
+        /**
+         * CurrentKeyOut
+         * @description What the key of the request may do.
+         */
+        CurrentKeyOut: {
+            /**
+             * Id
+             * @description `root` is the deployment's own key
+             * @example key_01kx3m0d5v9q8w7e6r5t4y3u2z
+             */
+            id: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Workflows
+             * @example [
+             *       "trigger-ingestion-job"
+             *     ]
+             */
+            workflows: string[] | null;
+            /**
+             * Tenant
+             * @example org_1
+             */
+            tenant: string | null;
         };
         /**
          * DeadLetterOut
@@ -1352,6 +1618,7 @@ export interface components {
              *       "debounce_max": "PT0S",
              *       "ttl": "PT0S",
              *       "max_duration": "PT0S",
+             *       "budget": {},
              *       "priority": 0,
              *       "tags": [],
              *       "lane_keys": {},
@@ -1440,6 +1707,7 @@ export interface components {
             steps: number;
             /** Rows Written */
             rows_written: number;
+            cost: components["schemas"]["CostOut"];
             /**
              * Revision
              * @description Raised when the status changes
@@ -1474,6 +1742,53 @@ export interface components {
             incomplete?: string[];
         };
         /**
+         * KeyIn
+         * @description Ask for a key.
+         */
+        KeyIn: {
+            /**
+             * Name
+             * @description For people
+             * @example web application
+             */
+            name: string;
+            /**
+             * Scopes
+             * @example [
+             *       "enqueue",
+             *       "read"
+             *     ]
+             */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Workflows
+             * @description Only these workflows and their jobs exist for the key
+             * @example [
+             *       "trigger-ingestion-job"
+             *     ]
+             */
+            workflows?: string[] | null;
+            /**
+             * Tenant
+             * @description Only this tenant's jobs exist for the key; its own jobs are the tenant's
+             * @example org_1
+             */
+            tenant?: string | null;
+            /**
+             * Rate Per S
+             * @description Requests per second; the deployment's own when null
+             */
+            rate_per_s?: number | null;
+            /**
+             * Expires In
+             * Format: duration
+             * @description The key is of use this long: seconds, or an ISO 8601 duration; 0 is for ever
+             * @default P90D
+             * @example P90D
+             */
+            expires_in?: string;
+        };
+        /**
          * KeyLimitOut
          * @description What holds for each value of a kind of key.
          */
@@ -1486,6 +1801,72 @@ export interface components {
             /** Concurrency */
             concurrency: number | null;
             rate: components["schemas"]["RateOut"] | null;
+        };
+        /**
+         * KeyOut
+         * @description A key, without what opens it.
+         */
+        KeyOut: {
+            /**
+             * Id
+             * @description The key's id
+             * @example key_01kx3m0d5v9q8w7e6r5t4y3u2z
+             */
+            id: string;
+            /**
+             * Name
+             * @description For people
+             * @example web application
+             */
+            name: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Workflows
+             * @example [
+             *       "trigger-ingestion-job"
+             *     ]
+             */
+            workflows: string[] | null;
+            /**
+             * Tenant
+             * @example org_1
+             */
+            tenant: string | null;
+            /**
+             * Rate Per S
+             * @example null
+             */
+            rate_per_s: number | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description The key that made it
+             * @example root
+             */
+            created_by: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Revoked At
+             * @example null
+             */
+            revoked_at: string | null;
+        };
+        /**
+         * KeysOut
+         * @description One page of keys, newest first, those included that are of no use any more.
+         */
+        KeysOut: {
+            /** Keys */
+            keys: components["schemas"]["KeyOut"][];
+            /** Next Cursor */
+            next_cursor: string | null;
         };
         /**
          * LaneOut
@@ -1565,6 +1946,67 @@ export interface components {
             created_before?: string | null;
         };
         /**
+         * NewKeyOut
+         * @description A new key. What opens it is shown this once.
+         */
+        NewKeyOut: {
+            /**
+             * Id
+             * @description The key's id
+             * @example key_01kx3m0d5v9q8w7e6r5t4y3u2z
+             */
+            id: string;
+            /**
+             * Name
+             * @description For people
+             * @example web application
+             */
+            name: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Workflows
+             * @example [
+             *       "trigger-ingestion-job"
+             *     ]
+             */
+            workflows: string[] | null;
+            /**
+             * Tenant
+             * @example org_1
+             */
+            tenant: string | null;
+            /**
+             * Rate Per S
+             * @example null
+             */
+            rate_per_s: number | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @description The key that made it
+             * @example root
+             */
+            created_by: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Revoked At
+             * @example null
+             */
+            revoked_at: string | null;
+            /**
+             * Key
+             * @example dok_01kx3m0d5v9q8w7e6r5t4y3u2z_…
+             */
+            key: string;
+        };
+        /**
          * OptionsIn
          * @description Options of one job.
          */
@@ -1632,6 +2074,8 @@ export interface components {
              * @example P1D
              */
             max_duration?: string;
+            /** @default {} */
+            budget?: components["schemas"]["BudgetIn"];
             /**
              * Priority
              * @description Seconds of head start over waiting jobs
@@ -1819,6 +2263,14 @@ export interface components {
              */
             job_id: string;
             status: components["schemas"]["JobStatus"];
+        };
+        /**
+         * ResumeIn
+         * @description How a paused job goes on.
+         */
+        ResumeIn: {
+            /** @description Limits that it gets instead of those it has used up */
+            budget?: components["schemas"]["BudgetIn"] | null;
         };
         /**
          * RetryIn
@@ -2159,6 +2611,12 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * Scope
+         * @description What a key may be used for. None includes another, but ``admin``, which includes all.
+         * @enum {string}
+         */
+        Scope: "enqueue" | "read" | "operate" | "admin";
+        /**
          * ShardOut
          * @description A shard of the catalog.
          */
@@ -2472,6 +2930,9 @@ export interface components {
         /**
          * DeliverEventsPayload
          * @description Whose events.
+         * @example {
+         *       "organizationId": "org1"
+         *     }
          */
         DeliverEventsPayload: {
             /** Organizationid */
@@ -2559,6 +3020,37 @@ export interface components {
             organizationId?: string | null;
         };
         /**
+         * MeterPayload
+         * @description Whose pages.
+         * @example {
+         *       "organizationId": "org1"
+         *     }
+         */
+        MeterOrgDocumentsJobPayload: {
+            /** Organizationid */
+            organizationId: string;
+        };
+        /**
+         * MeterDocumentPayload
+         * @description Which document, what it holds, and when it was processed.
+         * @example {
+         *       "atMs": 1700000000000,
+         *       "documentId": "cdocument000000000000000001",
+         *       "namespaceId": "nsone",
+         *       "pages": 12.5
+         *     }
+         */
+        MeterDocumentJobPayload: {
+            /** Documentid */
+            documentId: string;
+            /** Namespaceid */
+            namespaceId: string;
+            /** Pages */
+            pages: number;
+            /** Atms */
+            atMs: number;
+        };
+        /**
          * CheckPayload
          * @description ``diagnostic-platform`` needs nothing.
          * @example {}
@@ -2567,6 +3059,20 @@ export interface components {
         /**
          * SendWebhookPayload
          * @description Which event goes to which webhook. A payload that carries an address or a secret is refused.
+         * @example {
+         *       "event": "ingest_job.ready",
+         *       "eventId": "evt_7Yq0vZ0m3k1c9Jm2s5b8Xw4nQ",
+         *       "payload": {
+         *         "createdAt": "2026-01-05T10:00:00.000Z",
+         *         "data": {
+         *           "id": "job_cjob0000000000000000000002",
+         *           "status": "COMPLETED"
+         *         },
+         *         "event": "ingest_job.ready",
+         *         "id": "evt_7Yq0vZ0m3k1c9Jm2s5b8Xw4nQ"
+         *       },
+         *       "webhookId": "wh_everywhere"
+         *     }
          */
         SendWebhookPayload: {
             /** Webhookid */
@@ -2596,6 +3102,39 @@ export interface components {
              * @description As options.tenant of a job
              */
             tenant?: string | null;
+        };
+        /**
+         * MeterOrgDocumentsJobIn
+         * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
+         */
+        MeterOrgDocumentsJobIn: {
+            body: components["schemas"]["MeterOrgDocumentsJobPayload"];
+            /**
+             * Plan
+             * @example pro
+             */
+            plan?: string | null;
+            /**
+             * Tenant
+             * @description As options.tenant of a job
+             */
+            tenant?: string | null;
+        };
+        /**
+         * MeterOrgDocumentsJobManyIn
+         * @description Several calls in one: none is recorded when one of them is invalid.
+         */
+        MeterOrgDocumentsJobManyIn: {
+            /**
+             * Items
+             * @description The jobs' bodies, bare or each as {body, plan}
+             * @example [
+             *       {
+             *         "organizationId": "org_1"
+             *       }
+             *     ]
+             */
+            items: (components["schemas"]["MeterOrgDocumentsJobPayload"] | components["schemas"]["MeterOrgDocumentsJobIn"])[];
         };
     };
     responses: {
@@ -2670,6 +3209,36 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description - `invalid_cursor`: The cursor is not one that this API gave */
+        invalid_cursor: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `missing_scope`: The key lacks the scope that the call needs
+         *     - `restricted_key`: The key is restricted to a tenant or workflows; this call is about all of them
+         */
+        missing_scope_or_restricted_key: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `invalid_request`: The request does not fit; `errors` says where */
+        invalid_request: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /**
          * @description - `too_deep`: The body is nested too deep
          *     - `invalid_json`: The body is not JSON
@@ -2693,15 +3262,6 @@ export interface components {
         };
         /** @description - `unsupported_media_type`: The body is not declared as JSON */
         unsupported_media_type: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `invalid_request`: The request does not fit; `errors` says where */
-        invalid_request: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2824,15 +3384,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description - `invalid_cursor`: The cursor is not one that this API gave */
-        invalid_cursor: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /**
          * @description - `missing_scope`: The key lacks the scope that the call needs
          *     - `foreign_tenant`: The key is of another tenant
@@ -2865,6 +3416,36 @@ export interface components {
         };
         /** @description - `conflict`: The job's state does not allow this */
         conflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `too_many_keys`: There are too many keys */
+        too_many_keys: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `unknown_key`: There is no such key */
+        unknown_key: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `conflict`: The job's state does not allow this
+         *     - `budget_exceeded`: The job has used up its budget, also the one it would get
+         */
+        budget_exceeded_or_conflict: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2923,6 +3504,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /**
+         * @description - `rate_limited`: The key has used up its rate; see Retry-After
+         *     - `too_many_watchers`: The job has as many watchers as it may have
+         */
+        rate_limited_or_too_many_watchers: {
+            headers: {
+                /** @description Seconds to wait */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description - `unknown_token`: There is no such token */
         unknown_token: {
             headers: {
@@ -2934,18 +3529,6 @@ export interface components {
         };
         /** @description - `token_expired`: The token has expired */
         token_expired: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `missing_scope`: The key lacks the scope that the call needs
-         *     - `restricted_key`: The key is restricted to a tenant or workflows; this call is about all of them
-         */
-        missing_scope_or_restricted_key: {
             headers: {
                 [name: string]: unknown;
             };
@@ -3217,6 +3800,59 @@ export interface operations {
             401: components["responses"]["unauthorized"];
             403: components["responses"]["missing_scope"];
             414: components["responses"]["uri_too_long"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description A job's id, for instance */
+                target?: string | null;
+                key_id?: string | null;
+                created_after?: string | null;
+                created_before?: string | null;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entries": [
+                     *         {
+                     *           "id": "aud_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "at": "2026-11-24T12:00:00.000Z",
+                     *           "key_id": "root",
+                     *           "operation": "cancel_job",
+                     *           "target": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "status": 202,
+                     *           "request_id": "4f1c2a9b7d3e6f80"
+                     *         }
+                     *       ],
+                     *       "next_cursor": "MTc2Mzk4MjQwMDAwMDpydW5f"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditOut"];
+                };
+            };
+            400: components["responses"]["invalid_cursor"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope_or_restricted_key"];
+            414: components["responses"]["uri_too_long"];
+            422: components["responses"]["invalid_request"];
             429: components["responses"]["rate_limited"];
             431: components["responses"]["headers_too_large"];
             500: components["responses"]["internal"];
@@ -3495,6 +4131,22 @@ export interface operations {
                      *       "crashes": 1,
                      *       "steps": 1,
                      *       "rows_written": 1,
+                     *       "cost": {
+                     *         "rows_read": 1,
+                     *         "rows_written": 1,
+                     *         "requests": 1,
+                     *         "calls": 1,
+                     *         "subrequests": 1,
+                     *         "queue_operations": 1,
+                     *         "blob_writes": 1,
+                     *         "blob_reads": 1,
+                     *         "alarms_set": 1,
+                     *         "alarms_fired": 1,
+                     *         "slices": 1,
+                     *         "active_ms": 1,
+                     *         "storage_bytes": 1,
+                     *         "estimated_usd": 1
+                     *       },
                      *       "revision": 1,
                      *       "waits": [
                      *         {
@@ -3596,6 +4248,202 @@ export interface operations {
             403: components["responses"]["missing_scope"];
             404: components["responses"]["unknown_job"];
             414: components["responses"]["uri_too_long"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    list_keys: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "id": "key_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "name": "web application",
+                     *           "scopes": [
+                     *             "enqueue"
+                     *           ],
+                     *           "workflows": [
+                     *             "trigger-ingestion-job"
+                     *           ],
+                     *           "tenant": "org_1",
+                     *           "rate_per_s": null,
+                     *           "created_at": "2026-11-24T12:00:00.000Z",
+                     *           "created_by": "root",
+                     *           "expires_at": "2026-11-24T12:00:00.000Z",
+                     *           "revoked_at": null
+                     *         }
+                     *       ],
+                     *       "next_cursor": "MTc2Mzk4MjQwMDAwMDpydW5f"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeysOut"];
+                };
+            };
+            400: components["responses"]["invalid_cursor"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope_or_restricted_key"];
+            414: components["responses"]["uri_too_long"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    create_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "web application",
+                 *       "scopes": [
+                 *         "enqueue",
+                 *         "read"
+                 *       ],
+                 *       "workflows": [
+                 *         "trigger-ingestion-job"
+                 *       ],
+                 *       "tenant": "org_1",
+                 *       "expires_in": "P90D"
+                 *     }
+                 */
+                "application/json": components["schemas"]["KeyIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "key_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *       "name": "web application",
+                     *       "scopes": [
+                     *         "enqueue"
+                     *       ],
+                     *       "workflows": [
+                     *         "trigger-ingestion-job"
+                     *       ],
+                     *       "tenant": "org_1",
+                     *       "rate_per_s": null,
+                     *       "created_at": "2026-11-24T12:00:00.000Z",
+                     *       "created_by": "root",
+                     *       "expires_at": "2026-11-24T12:00:00.000Z",
+                     *       "revoked_at": null,
+                     *       "key": "dok_01kx3m0d5v9q8w7e6r5t4y3u2z_…"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NewKeyOut"];
+                };
+            };
+            400: components["responses"]["invalid_json_or_too_deep"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope_or_restricted_key"];
+            404: components["responses"]["unknown_workflow"];
+            409: components["responses"]["too_many_keys"];
+            413: components["responses"]["payload_too_large"];
+            414: components["responses"]["uri_too_long"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    get_current_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "key_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *       "scopes": [
+                     *         "enqueue"
+                     *       ],
+                     *       "workflows": [
+                     *         "trigger-ingestion-job"
+                     *       ],
+                     *       "tenant": "org_1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CurrentKeyOut"];
+                };
+            };
+            401: components["responses"]["unauthorized"];
+            414: components["responses"]["uri_too_long"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    revoke_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A key's id */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key is of no use any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["too_deep"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope_or_restricted_key"];
+            404: components["responses"]["unknown_key"];
+            413: components["responses"]["payload_too_large"];
+            414: components["responses"]["uri_too_long"];
+            415: components["responses"]["unsupported_media_type"];
             422: components["responses"]["invalid_request"];
             429: components["responses"]["rate_limited"];
             431: components["responses"]["headers_too_large"];
@@ -3706,7 +4554,12 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["ResumeIn"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             202: {
@@ -3723,11 +4576,11 @@ export interface operations {
                     "application/json": components["schemas"]["StatusOut"];
                 };
             };
-            400: components["responses"]["too_deep"];
+            400: components["responses"]["invalid_json_or_too_deep"];
             401: components["responses"]["unauthorized"];
             403: components["responses"]["missing_scope"];
             404: components["responses"]["unknown_job"];
-            409: components["responses"]["conflict"];
+            409: components["responses"]["budget_exceeded_or_conflict"];
             413: components["responses"]["payload_too_large"];
             414: components["responses"]["uri_too_long"];
             415: components["responses"]["unsupported_media_type"];
@@ -3853,6 +4706,8 @@ export interface operations {
             header?: {
                 "Last-Event-ID"?: number | null;
                 accept?: string;
+                /** @description `websocket`: the events as its messages, each as in `EventOut` */
+                upgrade?: string;
             };
             path: {
                 /** @description A job's id */
@@ -3890,7 +4745,7 @@ export interface operations {
             404: components["responses"]["unknown_job"];
             414: components["responses"]["uri_too_long"];
             422: components["responses"]["invalid_request"];
-            429: components["responses"]["rate_limited"];
+            429: components["responses"]["rate_limited_or_too_many_watchers"];
             431: components["responses"]["headers_too_large"];
             500: components["responses"]["internal"];
             503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
@@ -4580,13 +5435,12 @@ export interface operations {
                 /**
                  * @example {
                  *       "body": {
-                 *         "jobId": "job_1",
-                 *         "organizationId": "org_1"
+                 *         "organizationId": "org1"
                  *       },
                  *       "plan": "pro"
                  *     }
                  */
-                "application/json": components["schemas"]["TriggerIn"] | components["schemas"]["TriggerManyIn"];
+                "application/json": components["schemas"]["MeterOrgDocumentsJobIn"] | components["schemas"]["MeterOrgDocumentsJobManyIn"];
             };
         };
         responses: {
