@@ -302,7 +302,6 @@ class Catalog:
         )
 
     def _put(self, summary: JobSummary) -> None:
-        resting = summary.status in TERMINAL or summary.status is JobStatus.PAUSED
         self._sql.execute(
             """insert into job (id, workflow, status, tags, parent_id, created_at_ms, updated_at_ms, finished_at_ms,
             due_at_ms, revision, error, sweep_at_ms, tenant, sweeps) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
@@ -320,7 +319,7 @@ class Catalog:
             summary.due_at_ms,
             summary.revision,
             summary.error,
-            None if resting else summary.due_at_ms,
+            summary.due_at_ms,
             summary.tenant,
         )
 

@@ -5,6 +5,7 @@ Methods answer ``{"ok": …}`` or ``{"error": …}`` and do not raise: errors lo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ class JobObject(DurableObject):
         platform = ObjectPlatform(bridge.Storage(ctx), bridge.Env(env))
         self._meter = platform.meter
         self._engine_or_none: JobEngine | None = None
+        self._announcement: asyncio.Future[None] | None = None  # a task that nobody holds may vanish
         self._make = lambda: JobEngine(platform, registry(), always_replay=platform.always_replay)
         self._sockets = Sockets(ctx)
         self._live = LiveView(self._sockets, self._events_after, self._why_over)
@@ -46,8 +48,10 @@ class JobObject(DurableObject):
         return self._engine_or_none
 
     async def create(self, body: str) -> str:
-        """Record a job: ``CreateJob`` in, ``Created`` out."""
-        return self._answer(lambda: self._engine.create(msgspec.json.decode(body, type=CreateJob)))
+        """Record a job: ``CreateJob`` in, ``Created`` out. Nobody waits for the catalog to hear of it."""
+        answer = self._answer(lambda: self._engine.create(msgspec.json.decode(body, type=CreateJob)))
+        self._announcement = asyncio.ensure_future(self._engine.announce())
+        return answer
 
     async def dispatch(self) -> str:
         """Start a queued job; the status out."""

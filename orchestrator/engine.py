@@ -117,6 +117,18 @@ class JobEngine:
         self._wakeup.rearm()
         return Created(job.job_id, job.status, deduplicated=False)
 
+    async def announce(self) -> None:
+        """Tell the catalog of a new job without waiting for its alarm; never raises.
+
+        The sweeper heals lost alarms of jobs that the catalog knows. Who waits for a job looks after it itself.
+        """
+        job = self._state.load()
+        if job is None or job.slices:
+            return
+        parent = None if job.parent is None else codec.decode_as(job.parent, ParentRef)
+        if (parent is None or parent.detached) and await self._ticker.introduce(job):
+            self._wakeup.rearm()
+
     def dispatch(self) -> JobStatus:
         """Start a queued job; later calls change nothing.
 
@@ -346,7 +358,7 @@ class JobEngine:
         Raises:
             UnknownJobError: nothing was created here.
         """
-        return summary(self._state.known(), self._state.next_due_ms())
+        return summary(self._state.known(), self._state.late_from_ms())
 
     def wake(self) -> None:
         """Re-arm from the journal: heals a lost alarm, and a slice that died with the object's memory.

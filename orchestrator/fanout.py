@@ -49,6 +49,8 @@ class Fanout:
         self._network = network
         #: Children this incarnation has created; after a crash all are created again, which changes nothing.
         self._created: set[str] = set()
+        #: Children this incarnation has asked to stop.
+        self._stopped: set[str] = set()
 
     def can_move(self, row: StepRow, now_ms: int) -> bool:
         """Tell whether a tick would change something."""
@@ -56,8 +58,8 @@ class Fanout:
             return True
         if row.status is StepStatus.RETRYING:
             return False  # it failed, and its wait is not over, whatever its children do
-        children = self._journal.children(self._key)
-        return any(child.outcome is not None or child.key not in self._created for child in children)
+        known = self._stopped if self.broken(row) else self._created
+        return any(child.outcome is not None or child.key not in known for child in self._journal.children(self._key))
 
     def fold(self, row: StepRow, now_ms: int) -> Settled:
         """Fold every child that ended, in one commit; synchronous, so that no notice slips in between."""
@@ -124,10 +126,12 @@ class Fanout:
                     self._journal.settle_child(self._key, child.key, codec.encode(outcome))
 
     async def stop_children(self, reason: str) -> None:
-        """Cancel every child under way."""
+        """Cancel every child under way; one that may not exist is created first, or its end would never come."""
+        await self.create_children()
         for child in self._journal.children(self._key):
             if child.outcome is None:
                 await self._network.cancel(child.job_id, reason)
+                self._stopped.add(child.key)
 
     def broken(self, row: StepRow) -> bool:
         """Tell whether more children failed than the fan-out tolerates."""

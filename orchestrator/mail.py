@@ -110,6 +110,11 @@ class OutboxTable:
         """Try a delivery again later."""
         self._sql.execute("update outbox set attempts = attempts + 1, due_at_ms = ? where id = ?", due_at_ms, row_id)
 
+    def next_owed_ms(self) -> int | None:
+        """Return the earliest time anything is to be delivered to others than the catalog."""
+        found = self._sql.execute("select min(due_at_ms) from outbox where kind <> 'catalog'")[0][0]
+        return None if found is None else integer(found)
+
     def next_due_ms(self) -> int | None:
         """Return the earliest time anything is to be delivered."""
         found = self._sql.execute("select min(due_at_ms) from outbox")[0][0]

@@ -14,7 +14,7 @@ from orchestrator.limits import OUTBOX_BATCH, OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_
 from orchestrator.mail import OutboxRow
 from orchestrator.model import ChildNotice, JobRow, JobSummary, ParentRef
 from orchestrator.ports import Platform
-from orchestrator.views import job_outcome
+from orchestrator.views import job_outcome, summary
 
 #: Body of the row that tells the catalog of a job for the first time.
 FIRST = codec.encode("first")
@@ -54,6 +54,18 @@ class Outbox:
                     self._journal.outbox.add(row.kind, left, self._platform.clock.now_ms())
                 self._journal.outbox.remove(row.id)
         return bool(rows)
+
+    async def introduce(self, job: JobRow, due_at_ms: int | None) -> int | None:
+        """Tell the catalog of a job for the first time; return the row that says so, or None. It stays."""
+        rows = self._journal.outbox.due(self._platform.clock.now_ms(), 1)
+        if not rows or rows[0].body != FIRST:
+            return None
+        try:
+            await self._platform.network.publish(msgspec.structs.replace(summary(job, due_at_ms), first=True))
+        except Exception as error:
+            self._platform.log("warning", "announce.failed", {"job_id": job.job_id, "error": repr(error)})
+            return None
+        return rows[0].id
 
     async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> bytes | None:
         """Deliver a row; return what is left of it for the next tick."""

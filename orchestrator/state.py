@@ -14,6 +14,7 @@ from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
+from orchestrator.limits import LANE_LEASE_MS
 from orchestrator.meter import account_of
 from orchestrator.model import JobBudget, JobOptions, JobRow, ParentRef
 from orchestrator.ports import Platform
@@ -223,6 +224,23 @@ class JobState:
         used = self._platform.meter.take(self.now_ms(), self._platform.sql.rows_read)
         account = account_of(job)
         job.account = codec.encode(msgspec.structs.replace(account, usage=account.usage.plus(used)))
+
+    def late_from_ms(self) -> int | None:
+        """Return when the job acts next: whoever finds that it has not may wake it. News for the catalog do not count.
+
+        A job that waits for its lane is looked after now and then: its lane may have lost its alarm.
+        """
+        job = self._job
+        if job is None:
+            return None
+        if job.status is JobStatus.PAUSED:
+            work_ms = None
+        elif waits_for_lane(job, self.tickets):
+            work_ms = self.now_ms() + LANE_LEASE_MS
+        else:
+            work_ms = self.journal.next_work_ms()
+        times = (work_ms, self.journal.outbox.next_owed_ms())
+        return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     def next_due_ms(self) -> int | None:
         """Return when the job needs its next tick. A paused job keeps its rows, and only its outbox counts."""

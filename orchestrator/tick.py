@@ -71,7 +71,7 @@ class Ticker:
         due = job.due_at_ms is not None and job.due_at_ms <= now_ms
         worked = True
         if self._retention.is_due(job):
-            await self._outbox.deliver(job, lambda: summary(job, self._state.next_due_ms()))
+            await self.tell(job)
             await self._retention.advance(job)
             return True
         if self._expired(job, now_ms):
@@ -85,8 +85,23 @@ class Ticker:
             await self._enqueue_again(job)
         else:
             worked = False
-        delivered = await self._outbox.deliver(job, lambda: summary(job, self._state.next_due_ms()))
+        delivered = await self.tell(job)
         return worked or delivered
+
+    async def introduce(self, job: JobRow) -> bool:
+        """Tell the catalog of a new job; tell whether that is done, so that no tick need do it."""
+        revision = job.revision
+        told = await self._outbox.introduce(job, self._state.late_from_ms())
+        now = self._state.load()
+        # The same row carries later news, which a tick may be sending or may have failed to send: then it stays.
+        if told is None or now is None or now.revision != revision or self._wakeup.ticking:
+            return False
+        self._journal.outbox.remove(told)
+        return True
+
+    async def tell(self, job: JobRow) -> bool:
+        """Deliver what the job's commits have announced; tell whether there was anything."""
+        return await self._outbox.deliver(job, lambda: summary(job, self._state.late_from_ms()))
 
     def _work_is_due(self, job: JobRow, now_ms: int) -> bool:
         if job.slice_open:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Generic, Literal, LiteralString, TypeVar
 
 from orchestrator.meter import Meter
@@ -13,7 +13,7 @@ from orchestrator.testing.faults import Crash, VirtualClock
 from orchestrator.testing.sql import MemorySql
 
 if TYPE_CHECKING:
-    from orchestrator.testing.world import World
+    from orchestrator.testing.objects import Objects
 
 E = TypeVar("E")
 
@@ -30,7 +30,7 @@ class Copy:
         host: whose copy it is.
     """
 
-    def __init__(self, world: World, host: Host[E]) -> None:
+    def __init__(self, world: Objects, host: Host) -> None:
         self.world = world
         self.host = host
         #: ``reset``: another copy is the object now, and storage refuses this one; ``dead``: it does nothing more.
@@ -114,7 +114,7 @@ class Copy:
             raise ObjectResetError("Durable Object storage is no longer accessible: the object was reset")
 
 
-class Host(ABC, Generic[E]):
+class Host(ABC):
     """What outlives an object's copies.
 
     Args:
@@ -122,10 +122,10 @@ class Host(ABC, Generic[E]):
         name: the object's name.
     """
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: Objects, name: str) -> None:
         self.world = world
         self.name = name
-        self.sql = MemorySql(world.before_write)
+        self.sql = MemorySql(lambda: world.writing(self))
         #: The alarm as the object sees it: None while it runs, unless it was set again.
         self.alarm_ms: int | None = None
         self.alarm_writes = 0
@@ -135,15 +135,15 @@ class Host(ABC, Generic[E]):
         self._set_again = False
         #: The alarm as it is durable, and after each group of writes since.
         self._kept: list[int | None] = [None]
-        self.copy, self.engine = self.boot()
+        self.copy = self.boot()
 
     @abstractmethod
-    def boot(self) -> tuple[Copy, E]:
+    def boot(self) -> Copy:
         """Make a copy of the object, as the platform does when it is called and not in memory."""
 
     @abstractmethod
-    async def tick(self) -> None:
-        """Run the alarm's handler."""
+    def tick(self) -> Coroutine[object, object, None]:
+        """Begin the alarm's handler in the present copy."""
 
     def set_alarm(self, at_ms: int | None) -> None:
         """Arm or disarm the alarm, in the group of the writes around it."""
@@ -178,7 +178,7 @@ class Host(ABC, Generic[E]):
         self._kept = [self.alarm_ms]
         failed = self.running_ms is not None and self.alarm_ms == self.running_ms
         self.running_ms = None
-        self.copy, self.engine = self.boot()
+        self.copy = self.boot()
         self.world.crashes += 1
         if failed:
             self.world.alarm_failed(self)
@@ -203,8 +203,8 @@ class Host(ABC, Generic[E]):
 
     def end_alarm(self) -> None:
         """Take note that the alarm's handler has ended well: its alarm goes, unless it was set again."""
+        self.sql.touch()
         self.running_ms = None
-        self.commit()
 
     async def fire(self) -> None:
         """Run the alarm to its end, with nothing else going on."""
@@ -215,6 +215,7 @@ class Host(ABC, Generic[E]):
             await self.tick()
             if self.copy is copy:
                 self.end_alarm()
+                self.commit()
         except Crash:
             if self.copy is copy:
                 self.crash()
@@ -230,3 +231,9 @@ class Host(ABC, Generic[E]):
     def _stored_alarm_ms(self) -> int | None:
         running = self.running_ms is not None and not self._set_again
         return self.running_ms if running else self.alarm_ms
+
+
+class EngineHost(Host, Generic[E]):
+    """A host with an engine of ours in its copy."""
+
+    engine: E

@@ -23,22 +23,22 @@ from orchestrator.model import (
 from orchestrator.testing.host import Copy
 
 if TYPE_CHECKING:
-    from orchestrator.testing.world import World
+    from orchestrator.testing.objects import Objects
 
 T = TypeVar("T")
 
 
 class WorldNetwork:
-    """Implements :class:`orchestrator.ports.Network`: calls between objects, on the world's way (``World.send``)."""
+    """Implements :class:`orchestrator.ports.Network`: calls between objects, the way that ``Objects.send`` takes."""
 
-    def __init__(self, world: World, sender: Copy) -> None:
+    def __init__(self, world: Objects, sender: Copy) -> None:
         self._world = world
         self._sender = sender
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`orchestrator.ports.Network`."""
         request = self._world.carry(request)
-        return await self._to_job("create", request.job_id, lambda engine: engine.create(request))
+        return await self._to_job("create", request.job_id, lambda engine: self._world.create(engine, request))
 
     async def finished(self, parent_id: str, notice: ChildNotice) -> None:
         """See :class:`orchestrator.ports.Network`."""

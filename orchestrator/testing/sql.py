@@ -48,6 +48,11 @@ class MemorySql:
         """Rows changed so far."""
         return self._rows_written
 
+    @property
+    def undurable(self) -> bool:
+        """Whether anything written is not known to be durable."""
+        return self._open
+
     def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
         """Run one statement inside the implicit transaction.
 

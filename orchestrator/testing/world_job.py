@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from orchestrator.engine import JobEngine
 from orchestrator.operations import Token
 from orchestrator.state import RETENTION
 from orchestrator.testing.faults import SeededEntropy
-from orchestrator.testing.host import Copy, Host
+from orchestrator.testing.host import Copy, EngineHost
 from orchestrator.testing.network import WorldNetwork
 from orchestrator.testing.world_resources import WorldResources
 
@@ -38,17 +39,18 @@ class JobCopy(Copy):
         return WorldResources(self)
 
 
-class WorldObject(Host[JobEngine]):
+class WorldObject(EngineHost[JobEngine]):
     """One job's Durable Object: durable SQL and alarm, and an engine that a crash forgets."""
 
-    def boot(self) -> tuple[Copy, JobEngine]:
+    def boot(self) -> Copy:
         """See :class:`orchestrator.testing.host.Host`."""
         copy = JobCopy(self.world, self)
-        return copy, JobEngine(copy, self.world.registry, always_replay=self.world.always_replay)
+        self.engine = JobEngine(copy, self.world.registry, always_replay=self.world.always_replay)
+        return copy
 
-    async def tick(self) -> None:
+    def tick(self) -> Coroutine[object, object, None]:
         """See :class:`orchestrator.testing.host.Host`."""
-        await self.engine.tick()
+        return self.engine.tick()
 
     @property
     def job_id(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from orchestrator.admission import Tickets
@@ -13,10 +13,10 @@ from orchestrator.lane_engine import LaneEngine
 from orchestrator.lane_schedule import schedule
 from orchestrator.lane_store import LaneStore
 from orchestrator.lifecycle import JobStatus
-from orchestrator.testing.host import Copy, Host
+from orchestrator.testing.host import Copy, EngineHost
 
 if TYPE_CHECKING:
-    from orchestrator.testing.world import World
+    from orchestrator.testing.objects import Objects
 
 T = TypeVar("T")
 #: What happens to a call: it never arrives, its answer never arrives, or it arrives twice.
@@ -44,17 +44,18 @@ class LaneCopy(Copy):
         return await world.send(self, "offer", job_id, call)
 
 
-class WorldLane(Host[LaneEngine]):
+class WorldLane(EngineHost[LaneEngine]):
     """One lane of the world: durable SQL and alarm, and an engine that a crash forgets."""
 
-    def boot(self) -> tuple[Copy, LaneEngine]:
+    def boot(self) -> Copy:
         """See :class:`orchestrator.testing.host.Host`."""
         copy = LaneCopy(self.world, self)
-        return copy, LaneEngine(copy)
+        self.engine = LaneEngine(copy)
+        return copy
 
-    async def tick(self) -> None:
+    def tick(self) -> Coroutine[object, object, None]:
         """See :class:`orchestrator.testing.host.Host`."""
-        await self.engine.tick()
+        return self.engine.tick()
 
     def call(self, call: Callable[[LaneEngine], T]) -> T:
         """Call the lane, durably; a crash of the lane's is not the caller's."""
@@ -64,7 +65,7 @@ class WorldLane(Host[LaneEngine]):
 class Lanes:
     """The lanes of a world, by name, and what jobs say to them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Objects) -> None:
         self._world = world
         self.by_name: dict[str, WorldLane] = {}
         #: Faults of calls between jobs and lanes, by the number of the call (1-based).
@@ -113,27 +114,28 @@ class Lanes:
 
     def check(self) -> None:
         """Assert that no lane is over its limits, and that each held permit is one its lane has out."""
-        held: dict[str, set[str]] = {}
-        for item in self._world.objects.values():
-            journal = Journal(item.sql)
-            ticket = Tickets(item.sql).get() if journal.exists() else None
-            if ticket is not None and ticket.held:
-                held.setdefault(ticket.lane, set()).add(ticket.permit_id)
-        for name, lane in self.by_name.items():
-            state = LaneStore(lane.sql).load() if LaneStore(lane.sql).exists() else None
-            if state is None:
-                continue
-            limit = state.policy.concurrency
-            if limit is not None and state.running > limit:
-                raise AssertionError(f"lane {name} has {state.running} permits out and allows {limit}")
-            for item in state.policy.keys:
-                for scope, count in state.counts.items():
-                    if scope.startswith(f"{item.name}=") and item.concurrency is not None and count > item.concurrency:
-                        raise AssertionError(f"lane {name} has {count} permits out for {scope}")
-            out = {permit.id for permit in state.permits.values() if permit.granted_at_ms is not None}
-            stray = held.get(name, set()) - out
-            if stray:
-                raise AssertionError(f"jobs hold permits that lane {name} does not know of: {stray}")
+        for lane in self.by_name.values():
+            self.check_limits(lane)
+
+    def check_limits(self, lane: WorldLane) -> None:
+        """Assert that a lane is not over its limits, and has each permit out that a job holds."""
+        state = LaneStore(lane.sql).load() if LaneStore(lane.sql).exists() else None
+        if state is None:
+            return
+        limit = state.policy.concurrency
+        if limit is not None and state.running > limit:
+            raise AssertionError(f"lane {lane.name} has {state.running} permits out and allows {limit}")
+        for item in state.policy.keys:
+            for scope, count in state.counts.items():
+                if scope.startswith(f"{item.name}=") and item.concurrency is not None and count > item.concurrency:
+                    raise AssertionError(f"lane {lane.name} has {count} permits out for {scope}")
+        stray = self._held(lane.name) - {item.id for item in state.permits.values() if item.granted_at_ms is not None}
+        if stray:
+            raise AssertionError(f"jobs hold permits that lane {lane.name} does not know of: {stray}")
+
+    def _held(self, name: str) -> set[str]:
+        tickets = [Tickets(item.sql).get() for item in self._world.objects.values()]
+        return {item.permit_id for item in tickets if item is not None and item.held and item.lane == name}
 
     def check_stranded(self) -> None:
         """Assert that everything that waits for a lane will get its turn."""

@@ -41,7 +41,7 @@ def summary(number: int, created_at_ms: int, status: JobStatus = JobStatus.FAILE
         created_at_ms=created_at_ms,
         updated_at_ms=created_at_ms,
         finished_at_ms=created_at_ms + 50 if status is JobStatus.FAILED else None,
-        due_at_ms=created_at_ms,
+        due_at_ms=None if status is JobStatus.FAILED else created_at_ms,
         revision=1,
         error=None,
     )

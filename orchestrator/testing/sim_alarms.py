@@ -1,0 +1,165 @@
+"""The alarms of a simulation: at least once, with retries that end, as the platform runs them (platform.md §1.4)."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from orchestrator import codec
+from orchestrator.columns import blob
+from orchestrator.model import ParentRef
+from orchestrator.testing.host import Copy, Host
+from orchestrator.testing.objects import ALARM_RETRY_MS
+from orchestrator.testing.world_job import WorldObject
+
+if TYPE_CHECKING:
+    from orchestrator.testing.simulation import Simulation
+
+#: Retries of an alarm whose handler fails, before the platform forgets it without a word.
+MAX_RETRIES = 6
+#: An alarm is this late at most, when it is; and this early.
+LATE_MS, EARLY_MS = 60_000, 50
+
+
+class _Armed:
+    """What the platform knows of one object's alarm."""
+
+    def __init__(self) -> None:
+        self.at_ms: int | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        #: The alarm whose handler failed, how often, and when the platform tries again.
+        self.failed_ms: int | None = None
+        self.failures = 0
+        self.not_before_ms = 0
+        #: The copy whose handler runs.
+        self.running: Copy | None = None
+
+
+class Alarms:
+    """Fires the alarms of every object.
+
+    Args:
+        simulation: whose objects.
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._armed: dict[str, _Armed] = {}
+        #: Objects whose alarm the platform has lost: only somebody outside can wake them.
+        self.lost: set[str] = set()
+        #: Whether the death that is under way counts as a failure of the handler.
+        self.counted = True
+
+    def running(self, host: Host) -> bool:
+        """Tell whether an object's alarm handler runs in its present copy."""
+        return self._of(host).running is host.copy
+
+    def arm(self, host: Host) -> None:
+        """Have an object's alarm fire at the time it is set to."""
+        armed = self._of(host)
+        if host.alarm_ms is not None:
+            self.lost.discard(host.name)
+        if host.alarm_ms == armed.at_ms or self.running(host):
+            return
+        if armed.timer is not None:
+            armed.timer.cancel()
+        armed.at_ms, armed.timer = host.alarm_ms, None
+        if armed.at_ms != armed.failed_ms:
+            armed.failures = armed.not_before_ms = 0  # an alarm that was set since is another one
+        if armed.at_ms is not None:
+            at_ms = max(armed.at_ms + self._off_ms(host), armed.not_before_ms, self._simulation.clock.time_ms)
+            loop = self._simulation.loop
+            armed.timer = loop.call_at(at_ms / 1000, partial(self._fire, host))
+
+    def failed(self, host: Host) -> None:
+        """Have an alarm run again whose handler did not end, later and later, and at last never."""
+        armed, plan = self._of(host), self._simulation.plan
+        armed.failures += self.counted
+        armed.at_ms, armed.failed_ms = None, host.alarm_ms  # the same time is armed anew
+        if armed.failures > MAX_RETRIES and self._is_known(host):
+            self._lose(host)
+            return
+        jitter = 1 + plan.draw("backoff", host.name, host.fired) / 4
+        backoff_ms = ALARM_RETRY_MS * 2 ** max(0, armed.failures - 1) * jitter
+        armed.not_before_ms = self._simulation.clock.time_ms + round(backoff_ms)
+
+    def _fire(self, host: Host) -> None:
+        armed, plan = self._of(host), self._simulation.plan
+        armed.timer, armed.at_ms = None, None
+        if self._is_known(host) and plan.strikes("alarm_dropped", host.name):
+            self._lose(host)
+        elif plan.strikes("alarm_failed", host.name):
+            self.counted = True
+            self.failed(host)
+            self.arm(host)
+        else:
+            armed.not_before_ms = 0
+            host.begin_alarm()
+            self._run(host)
+
+    def _run(self, host: Host) -> None:
+        self._simulation.ticks += 1
+        armed = self._of(host)
+        armed.running = host.copy
+        task = self._simulation.spawn(host.tick(), owner=host.copy)
+        task.add_done_callback(partial(self._ended, host, host.copy))
+
+    def _ended(self, host: Host, copy: Copy, task: asyncio.Task[None]) -> None:
+        simulation, armed = self._simulation, self._of(host)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if armed.running is copy:
+            armed.running = None
+        if host.copy is not copy:
+            return
+        if isinstance(error, Exception):
+            simulation.loop.failures.append(error)  # an alarm's handler never raises
+        if error is not None:
+            simulation.kill(host)
+            return
+        armed.failed_ms, armed.failures = None, 0
+        host.end_alarm()
+        simulation.make_durable(host)
+        simulation.touched(host)
+        if simulation.plan.strikes("alarm_twice", host.name):
+            simulation.loop.call_later(0.02, partial(self._fire_again, host))
+
+    def _fire_again(self, host: Host) -> None:
+        """The platform does not know that the handler has ended. What was set since stays set."""
+        if not self.running(host):
+            self._run(host)
+
+    def _is_known(self, host: Host) -> bool:
+        """Tell whether somebody will ask after an object that has lost its alarm.
+
+        The sweeper asks after jobs that the catalog has heard of, a parent after children that it waits for, and the
+        jobs of a lane after that. A job that is lost before any of them has heard of it is lost.
+        """
+        if not isinstance(host, WorldObject):
+            return False
+        rows = host.sql.execute("select parent from job")
+        if self._simulation.catalog_host.engine.status(host.name) is not None:
+            return True
+        if not rows or rows[0][0] is None:
+            return False
+        parent = codec.decode_as(blob(rows[0][0]), ParentRef)
+        waits = self._simulation.object(parent.job_id).sql.execute(
+            "select 1 from child where job_id = ? and outcome is null", host.name
+        )
+        return bool(waits)
+
+    def _lose(self, host: Host) -> None:
+        host.retry_alarm(None)
+        self.lost.add(host.name)
+        self._simulation.touched(host)
+
+    def _off_ms(self, host: Host) -> int:
+        plan = self._simulation.plan
+        if plan.strikes("alarm_late", host.name):
+            return round(LATE_MS * plan.draw("late", host.name, host.fired) ** 2)
+        if plan.strikes("alarm_early", host.name):
+            return -round(EARLY_MS * plan.draw("early", host.name, host.fired))
+        return round(3 * plan.draw("on time", host.name, host.fired))
+
+    def _of(self, host: Host) -> _Armed:
+        return self._armed.setdefault(host.name, _Armed())
