@@ -27,6 +27,7 @@ from steps.billing.settings import StripeSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.outbound import OutboundSettings
 from steps.parser_service.config import ParserServiceSettings
+from steps.platform.ingest_settings import IngestSettings
 from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.services import Services, Settings
@@ -174,6 +175,7 @@ def settings(env: bridge.Env) -> Settings:
         outbound=OutboundSettings.from_env(texts),
         parser_service=ParserServiceSettings.from_env(texts),
         s3=S3Settings.from_env(texts),
+        ingest=IngestSettings.from_env(texts),
         assets_url=texts.get("ASSETS_S3_URL"),
     )
 

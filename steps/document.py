@@ -141,9 +141,11 @@ async def _store(job: JobContext, chunks: DocumentChunks) -> Stored:
 
 
 async def _start(connection: Connection, document_id: str, cleanup: bool) -> Started:
+    settings = services().settings
     started = await documents.start(connection, current_step().job_id, document_id, cleanup=cleanup)
-    by_service = services().settings.parser_service.url is not None
-    return msgspec.structs.replace(started, by_service=by_service)
+    if settings.ingest.pages_quota == "every_document" and started.stopped is None and not cleanup:
+        await documents.check_quota(connection, document_id)
+    return msgspec.structs.replace(started, by_service=settings.parser_service.url is not None)
 
 
 async def _complete(connection: Connection, document_id: str, totals: Totals, pages_delta: float) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from orchestrator import JobContext, StepFailedError, current_step
 from steps.chunks import EMBEDDING_RETRY
 from steps.content.batches import BatchedContent
@@ -25,19 +27,30 @@ from steps.services import services
 FILE_URL_EXPIRES_S = 24 * 3_600
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """The result that counts.
+
+    Attributes:
+        result: what the service said.
+        replaces: the document was made of another result before.
+    """
+
+    result: ParsedFile
+    replaces: bool
+
+
 async def process_by_service(job: JobContext, document_id: str, started: Started) -> Totals:
     """Parse, embed and store one document; a run that gives way returns what it had.
 
     Raises:
         StepFailedError: see :func:`steps.parser_service.waiting.parsed`; or a step gave up.
-        NonRetryableError: code ``partition_error``.
     """
     data = await parsed(job, "ingest", partial(request_parse, document_id))
     if data is None:
         return Totals()
-    result = parsed_file(data)
-    replaced = await job.step("note result", note_parse, document_id, result)
-    if replaced:
+    noted = await job.step("note result", note_parse, document_id, data)
+    result = noted.result
+    if noted.replaces:
         # Ids of chunks are random: those of another result would stay beside the new ones.
         await job.step("remove replaced vectors", remove_vectors, document_id, started.namespace_id, started.tenant_id)
     chunks = DocumentChunks(document_id, BatchedContent(document_id, result))
@@ -75,8 +88,13 @@ async def request_parse(document_id: str, token_id: str, access_token: str) -> s
     return await ParserService(current.http, current.settings.parser_service).start("ingest", body)
 
 
-async def note_parse(document_id: str, result: ParsedFile) -> bool:
-    """Write down the result that counts; tell whether the document was made of another one before."""
+async def note_parse(document_id: str, data: object) -> Noted:
+    """Write down the result that counts.
+
+    Raises:
+        NonRetryableError: code ``partition_error``: the service could not parse the document.
+    """
+    result = parsed_file(data)
     metadata = result.metadata
     async with services().database().transaction() as connection:
         await documents.note_remote_result(
@@ -90,7 +108,7 @@ async def note_parse(document_id: str, result: ParsedFile) -> bool:
         before = await note_result(connection, document_id, result.keys)
     if before is not None:
         await _delete_keys(before)
-    return before is not None
+    return Noted(result, before is not None)
 
 
 async def drop_batches(document_id: str) -> None:

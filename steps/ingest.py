@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -20,7 +21,9 @@ from orchestrator import (
     workflow,
 )
 from orchestrator.ports import Connection
+from orchestrator.sources import Source
 from steps.document import DATABASE_RETRY
+from steps.ingest_remote import FoundDocuments, find_documents
 from steps.platform import documents, ingest_jobs
 from steps.platform.ids import MAX_DOCUMENTS
 from steps.platform.ingest_jobs import Begun, Created, Outcome
@@ -30,7 +33,7 @@ from steps.services import services
 WINDOW = 30
 #: Documents inserted per transaction. The platform's own constant is 20; their texts stay in the database.
 INSERT_BATCH = BatchSize(initial=60, minimum=1, maximum=480)
-FILE_KINDS = frozenset({"TEXT", "FILE", "MANAGED_FILE", "BATCH"})
+KINDS = frozenset({"TEXT", "FILE", "MANAGED_FILE", "BATCH", "CRAWL", "YOUTUBE"})
 
 
 class IngestionPayload(BaseModel):
@@ -63,6 +66,49 @@ async def ingest(job: JobContext, payload: IngestionPayload) -> dict[str, object
         return _result(ingest_job_id, 0, begun.stopped)
     if refusal := _refusal(begun):
         raise refusal
+    made = await _make_documents(job, ingest_job_id, begun)
+    processing = await job.transaction("start processing", _start_processing, ingest_job_id)
+    if processing.stopped is not None:
+        return _result(ingest_job_id, processing.documents, processing.stopped)
+    children = await job.map_children(
+        "documents",
+        "trigger-document-job",
+        made.source,
+        reduce=_uncounted,
+        state=0,
+        window=WINDOW,
+        on_failure="collect",
+        unit="documents",
+        total=made.total,
+    )
+    if children.failed:
+        job.set_metadata("failed_documents", children.failed)
+    if made.over_limit:
+        job.set_metadata("over_limit_documents", made.over_limit)
+    over = f"{made.over_limit} document(s) exceeded pages limit" if made.over_limit else None
+    error = "Failed to process documents" if children.failed else over
+    finished = await job.transaction("finish", _finish, ingest_job_id, error)
+    return _result(ingest_job_id, processing.documents, finished.stopped)
+
+
+class Made(msgspec.Struct, frozen=True):
+    """Documents to be processed.
+
+    Attributes:
+        source: where they are.
+        total: how many there are.
+        over_limit: those that exist and are not processed: the quota does not allow them.
+    """
+
+    source: Source[ChildRequest]
+    total: int
+    over_limit: int = 0
+
+
+async def _make_documents(job: JobContext, ingest_job_id: str, begun: Begun) -> Made:
+    if begun.kind == "CRAWL" or begun.kind == "YOUTUBE":
+        created = await find_documents(job, ingest_job_id, begun.kind)
+        return Made(FoundDocuments(ingest_job_id, created.ids), len(created.ids), created.over_limit)
     await job.each(
         "create documents",
         range(begun.items),
@@ -72,25 +118,7 @@ async def ingest(job: JobContext, payload: IngestionPayload) -> dict[str, object
         unit="documents",
         total=begun.items,
     )
-    processing = await job.transaction("start processing", _start_processing, ingest_job_id)
-    if processing.stopped is not None:
-        return _result(ingest_job_id, processing.documents, processing.stopped)
-    children = await job.map_children(
-        "documents",
-        "trigger-document-job",
-        QueuedDocuments(ingest_job_id),
-        reduce=_uncounted,
-        state=0,
-        window=WINDOW,
-        on_failure="collect",
-        unit="documents",
-        total=begun.items,
-    )
-    if children.failed:
-        job.set_metadata("failed_documents", children.failed)
-    error = "Failed to process documents" if children.failed else None
-    finished = await job.transaction("finish", _finish, ingest_job_id, error)
-    return _result(ingest_job_id, processing.documents, finished.stopped)
+    return Made(QueuedDocuments(ingest_job_id), begun.items)
 
 
 class QueuedDocuments:
@@ -119,9 +147,7 @@ async def _begin(connection: Connection, ingest_job_id: str) -> Begun:
 
 
 def _refusal(begun: Begun) -> NonRetryableError | None:
-    if begun.kind in ("CRAWL", "YOUTUBE"):
-        return NonRetryableError(f"{begun.kind} ingestion is not available yet", code="ingest_kind_unavailable")
-    if begun.kind not in FILE_KINDS:
+    if begun.kind not in KINDS:
         return NonRetryableError("Invalid ingest payload: unknown type", code="invalid_ingest_payload")
     if not 0 <= begun.items <= MAX_DOCUMENTS:
         return NonRetryableError("Invalid ingest payload: items is no list", code="invalid_ingest_payload")

@@ -14,6 +14,7 @@ from steps.embeddings.config import EmbeddingSettings
 from steps.embeddings.workers_ai import WorkersAi
 from steps.outbound import OutboundSettings
 from steps.parser_service.config import ParserServiceSettings
+from steps.platform.ingest_settings import IngestSettings
 from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.vectors.config import VectorStoreSettings
@@ -29,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     outbound: OutboundSettings = OutboundSettings()
     parser_service: ParserServiceSettings = ParserServiceSettings()
     s3: S3Settings = S3Settings()
+    ingest: IngestSettings = IngestSettings()
     webhooks: WebhookSettings = WebhookSettings()
     stripe: StripeSettings = StripeSettings()
     #: Public address of the assets' bucket, which the URLs of its objects begin with.

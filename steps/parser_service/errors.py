@@ -1,6 +1,7 @@
 """``Partition Error``: what a row says when the parser service did not deliver (domain.md §9.3).
 
-The service's own message goes with the error as its cause: the job's status shows it, the row does not (W-34).
+The service's own message goes with the error as its cause: the job's status shows it. The row shows it only where the
+deployment wants it to (W-34, ``PARSER_ERRORS``).
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import re
 
 from orchestrator.errors import NonRetryableError, OrchestratorError
+from steps.services import services
 
+PARTITION_ERROR = "Partition Error"
 _MAX_CAUSE_CHARS = 400
 #: Signatures of presigned addresses are in their queries.
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
@@ -21,12 +24,14 @@ class ParserServiceError(OrchestratorError):
 
 
 def partition_error(message: str) -> NonRetryableError:
-    """Return the error for a parse that failed.
+    """Return the error for a parse that failed. Called inside steps.
 
     Args:
         message: what the service said, or what is wrong with its answer.
     """
     shown = _QUERY.sub("?…", message)[:_MAX_CAUSE_CHARS]
-    error = NonRetryableError("Partition Error", code="partition_error", details={"parser_message": shown})
+    detailed = services().settings.ingest.parser_errors == "detailed"
+    text = f"{PARTITION_ERROR}: {shown}" if detailed else PARTITION_ERROR
+    error = NonRetryableError(text, code="partition_error")
     error.__cause__ = ParserServiceError(shown)
     return error

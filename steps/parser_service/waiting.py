@@ -32,7 +32,6 @@ async def parsed(job: JobContext, kind: Kind, request: Callable[[str, str], Awai
 
     Raises:
         StepFailedError: code ``partition_error``; or ``wait_timeout``: nothing came within two hours.
-        NonRetryableError: code ``partition_error``.
     """
     token = await job.create_token(timeout_ms=PARSE_TIMEOUT_MS)
     call_id = await job.options(retry=START_RETRY).step("request parse", request, token.id, token.access_token)
@@ -42,10 +41,17 @@ async def parsed(job: JobContext, kind: Kind, request: Callable[[str, str], Awai
     return await _result(job, kind, call_id, token)
 
 
-async def poll(kind: Kind, call_id: str) -> Polled:
-    """Ask the service what became of a call."""
+async def poll(kind: Kind, call_id: str, trouble: int) -> Polled:
+    """Ask the service what became of a call, which it could not say ``trouble`` times before.
+
+    Raises:
+        NonRetryableError: code ``partition_error``: that was the last time.
+    """
     current = services()
-    return await ParserService(current.http, current.settings.parser_service).poll(kind, call_id)
+    found = await ParserService(current.http, current.settings.parser_service).poll(kind, call_id)
+    if found.trouble is not None and trouble + 1 == MAX_TROUBLE:
+        raise partition_error(found.trouble)
+    return found
 
 
 async def _result(job: JobContext, kind: Kind, call_id: str, token: Token) -> object:
@@ -59,12 +65,10 @@ async def _result(job: JobContext, kind: Kind, call_id: str, token: Token) -> ob
             if error.record.code != "wait_timeout":
                 raise
             timed_out = error
-        found = await job.step("poll", poll, kind, call_id)
+        found = await job.step("poll", poll, kind, call_id, trouble)
         if found.data is not None:
             return found.data
         if last:
             raise timed_out
         trouble = trouble + 1 if found.trouble is not None else 0
-        if found.trouble is not None and trouble == MAX_TROUBLE:
-            raise partition_error(found.trouble)
         waited_ms, wait_ms = waited_ms + wait_ms, min(MAX_POLL_MS, wait_ms * 2)

@@ -112,6 +112,24 @@ async def start(connection: Connection, run_id: str, document_id: str, *, cleanu
     return started
 
 
+async def check_quota(connection: Connection, document_id: str) -> None:
+    """Refuse to process a document whose organization has a free plan and no pages left.
+
+    Raises:
+        NonRetryableError: code ``pages_limit_reached``.
+    """
+    row = await connection.fetchrow(
+        """select 1 from document d join namespace n on n.id = d."namespaceId"
+            join organization o on o.id = n."organizationId"
+        where d.id = $1 and lower(o.plan) = 'free' and o."totalPages" >= o."pagesLimit"
+            and coalesce(d.source ->> 'type', '') not in ('CRAWLED_PAGE', 'YOUTUBE_VIDEO')""",
+        document_id,
+    )
+    if row is not None:
+        # Not the words of documents over a crawl's quota: those do not count as documents, this one does.
+        raise NonRetryableError("Pages limit reached", code="pages_limit_reached")
+
+
 async def note_parsing(connection: Connection, document_id: str) -> bool:
     """Turn the document to PRE_PROCESSING; tell whether it may be processed still.
 

@@ -61,7 +61,7 @@ class _Facts(msgspec.Struct, frozen=True):
     closing: str | None
 
 
-class _Ledger(msgspec.Struct, frozen=True, array_like=True):
+class Ledger(msgspec.Struct, frozen=True, array_like=True):
     """One run's row of ``wf.effect``: written in the transactions that insert documents, so it counts each once.
 
     A batch that is repeated, in other bounds after a crash, goes on where the last transaction ended.
@@ -122,14 +122,14 @@ async def create_documents(connection: Connection, run_id: str, ingest_job_id: s
     )
     if job is None or job["status"] not in ("PRE_PROCESSING", "FAILED"):
         return Created(stopped=True)
-    ledger = await _ledger(connection, run_id, ingest_job_id) or _Ledger(str(job["namespaceId"]))
+    ledger = await ledger_of(connection, run_id, ingest_job_id) or Ledger(str(job["namespaceId"]))
     indexes = range(max(first, ledger.next_index), first + count)
     if not indexes:
         return Created(documents=ledger.created)
     inserted = await _insert(connection, ingest_job_id, indexes)
     await add_document_events(connection, run_id, "document.queued", inserted)
     ledger = msgspec.structs.replace(ledger, next_index=indexes.stop, created=ledger.created + len(inserted))
-    await _store_ledger(connection, run_id, ingest_job_id, ledger)
+    await store_ledger(connection, run_id, ingest_job_id, ledger)
     return Created(documents=ledger.created)
 
 
@@ -228,23 +228,25 @@ async def _insert(connection: Connection, ingest_job_id: str, indexes: range) ->
 
 async def _count_once(connection: Connection, run_id: str, ingest_job_id: str) -> int:
     """Add the documents this run created to the counters, unless that was done; return how many there are."""
-    ledger = await _ledger(connection, run_id, ingest_job_id)
+    ledger = await ledger_of(connection, run_id, ingest_job_id)
     if ledger is None:
         return 0
     if not ledger.counted:
         await add_documents(connection, ledger.namespace_id, ledger.created)
-        await _store_ledger(connection, run_id, ingest_job_id, msgspec.structs.replace(ledger, counted=True))
+        await store_ledger(connection, run_id, ingest_job_id, msgspec.structs.replace(ledger, counted=True))
     return ledger.created
 
 
-async def _ledger(connection: Connection, run_id: str, ingest_job_id: str) -> _Ledger | None:
+async def ledger_of(connection: Connection, run_id: str, ingest_job_id: str) -> Ledger | None:
+    """Return what a run has inserted so far, and lock it; None before it inserts anything."""
     row = await connection.fetchrow(
         "select result from wf.effect where key = $1 for update", _ledger_key(run_id, ingest_job_id)
     )
-    return None if row is None else msgspec.msgpack.decode(msgspec.convert(row["result"], bytes), type=_Ledger)
+    return None if row is None else msgspec.msgpack.decode(msgspec.convert(row["result"], bytes), type=Ledger)
 
 
-async def _store_ledger(connection: Connection, run_id: str, ingest_job_id: str, ledger: _Ledger) -> None:
+async def store_ledger(connection: Connection, run_id: str, ingest_job_id: str, ledger: Ledger) -> None:
+    """Write down what a run has inserted, in the transaction that inserts it."""
     await connection.execute(
         """insert into wf.effect (key, result) values ($1, $2)
         on conflict (key) do update set result = excluded.result""",

@@ -130,12 +130,21 @@ class ParserWorld:
     @property
     def now_ms(self) -> int:
         """The time in the world of the run."""
+        return self.world.clock.now_ms()
+
+    @property
+    def world(self) -> World:
+        """The world of the run."""
         assert self._world is not None
-        return self._world.clock.now_ms()
+        return self._world
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object in the main bucket of the run."""
         asyncio.run(self._blobs.put(key, data))
+
+    def remove(self, key: str) -> None:
+        """Remove an object of the main bucket of the run."""
+        asyncio.run(self._blobs.delete(key))
 
     def put_json(self, key: str, value: object) -> None:
         """Store an object of JSON."""
