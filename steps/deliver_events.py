@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from orchestrator import Batch, BatchSize, JobContext, Page, RetryPolicy, WorkflowOptions, current_step, workflow
-from orchestrator.errors import ConflictError
+from orchestrator.errors import OrchestratorError
 from orchestrator.model import JobOptions
 from steps.platform import outbox, webhooks
 from steps.platform.outbox import Pending, Stored
@@ -30,6 +30,9 @@ _RETRY = RetryPolicy(max_attempts=6, max_interval_ms=30_000)
 _BATCH = BatchSize(initial=50, minimum=1, maximum=1_000)
 #: Deliveries recorded at the same time.
 _CONCURRENCY = 10
+#: Recorded by an earlier attempt, which was told to cut texts elsewhere; or not to be recorded ever, which is no reason
+#: to keep the organization's other events.
+_SETTLED = frozenset({"idempotency_conflict", "invalid_payload", "payload_too_large", "value_too_large"})
 
 
 class DeliverEventsPayload(BaseModel):
@@ -125,6 +128,7 @@ async def _record(stored: Stored, webhook_id: str) -> None:
     options = JobOptions(tags=(f"webhook_{webhook_id}", f"event_{stored.id}"), lane_keys={"webhook": webhook_id})
     try:
         await current_step().start_job("send-webhook", f"{stored.id}:{webhook_id}", request, options=options)
-    except ConflictError:
-        # Recorded by an earlier attempt, which was told to cut texts elsewhere: that delivery stands.
-        current_step().log("delivery recorded before", event=stored.id, webhook=webhook_id)
+    except OrchestratorError as error:
+        if error.error_code not in _SETTLED:
+            raise
+        current_step().log("no new delivery", event=stored.id, webhook=webhook_id, reason=error.error_code)

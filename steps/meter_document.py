@@ -42,9 +42,7 @@ async def meter_document(job: JobContext, document_id: str, namespace_id: str, p
     at_ms = job.now_ms(name="processed at")
     try:
         return await job.options(retry=_SHORT).step("meter", _report, document_id, namespace_id, pages, at_ms)
-    except StepFailedError as error:
-        if error.record.code == "stripe_not_configured":
-            return None
+    except StepFailedError:
         payload = {"documentId": document_id, "namespaceId": namespace_id, "pages": pages, "atMs": at_ms}
         # Whatever becomes of the ingestion, what was processed is billed.
         await job.start_child(
@@ -62,11 +60,11 @@ async def meter_document_job(job: JobContext, payload: MeterDocumentPayload) -> 
 
 
 async def _report(document_id: str, namespace_id: str, pages: float, at_ms: int) -> bool | None:
-    database = services().database()
-    organization_id = await metering.organization_of(database, namespace_id)
-    if organization_id is None:
+    current = services()
+    if current.settings.stripe.api_key is None:
         return None
-    customer = await metering.customer(database, organization_id, at_ms)
+    database = current.database()
+    customer = await metering.customer_of(database, namespace_id, at_ms)
     if customer is None or customer.stripe_id is None:
         return None
     reported = await report_one(database, customer, document_id, pages, at_ms, current_step().now_ms)

@@ -6,6 +6,7 @@ Its payload names the webhook; address, secret and whether it is enabled are rea
 
 from __future__ import annotations
 
+import hashlib
 import random
 from typing import Annotated
 
@@ -36,8 +37,8 @@ from steps.webhooks.emails import failure_email, send_email
 from steps.webhooks.ladder import next_wait_ms
 from steps.webhooks.payload import body_of
 
-#: The database is waited for: about six minutes in all.
-_DATABASE_RETRY = RetryPolicy(max_attempts=12, max_interval_ms=60_000)
+#: The database is waited for, two days if need be: an event is not lost to its outage.
+_DATABASE_RETRY = RetryPolicy(max_attempts=300, max_interval_ms=600_000)
 #: Cache and email are told for about an hour; a delivery does not fail with them.
 _NOTICE_RETRY = RetryPolicy(max_attempts=15, max_interval_ms=600_000)
 #: A receiver that takes 20 s to fail keeps ten of the hundred places at most.
@@ -45,7 +46,7 @@ LANE = LanePolicy(name="send-webhook", concurrency=100, keys=(KeyLimit("webhook"
 DISABLED = "Webhook has been disabled"
 DELETED = "Webhook has been deleted"
 
-Id = Annotated[str, Field(min_length=1, max_length=200)]
+Id = Annotated[str, Field(min_length=1)]
 
 
 _EXAMPLE: JsonDict = {
@@ -178,7 +179,8 @@ async def _warn(webhook_id: str, event_id: str, counted: Counted) -> bool:
         return False
     settings = current.settings.webhooks
     email = failure_email(owner, webhook_id, counted, settings.app_domain)
-    return await send_email(current.http, settings, email, f"webhook/{webhook_id}/{counted.failures}/{event_id}")
+    key = hashlib.sha256(f"{webhook_id}\x1f{counted.failures}\x1f{event_id}".encode()).hexdigest()
+    return await send_email(current.http, settings, email, f"webhook-failures/{key}")
 
 
 async def _log(payload: SendWebhookPayload, attempted: Attempted) -> bool:

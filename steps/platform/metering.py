@@ -76,21 +76,18 @@ async def customer(connection: Connection, organization_id: str, at_ms: int) -> 
         from organization where id = $1""",
         organization_id,
     )
-    if row is None:
-        return None
-    payer = row_as(row, _Payer)
-    billed = payer.plan.lower() != "free"
-    return Customer(
-        organization_id=payer.organization_id,
-        stripe_id=payer.stripe_id if billed else None,
-        period=period_start(min(31, max(1, payer.start_day)), at_ms).isoformat(),
+    return None if row is None else _customer(row_as(row, _Payer), at_ms)
+
+
+async def customer_of(connection: Connection, namespace_id: str, at_ms: int) -> Customer | None:
+    """Return a namespace's organization as a customer at a moment; None when it is gone."""
+    row = await connection.fetchrow(
+        """select o.id as organization_id, o.plan, o."stripeId" as stripe_id,
+            coalesce(o."billingCycleStart", extract(day from o."createdAt")::int) as start_day
+        from namespace n join organization o on o.id = n."organizationId" where n.id = $1""",
+        namespace_id,
     )
-
-
-async def organization_of(connection: Connection, namespace_id: str) -> str | None:
-    """Return a namespace's organization; None when it is gone."""
-    row = await connection.fetchrow('select "organizationId" from namespace where id = $1', namespace_id)
-    return None if row is None else str(row["organizationId"])
+    return None if row is None else _customer(row_as(row, _Payer), at_ms)
 
 
 async def namespace_after(connection: Connection, organization_id: str, after: str) -> str | None:
@@ -166,6 +163,14 @@ async def mark_reported(connection: Connection, period: str, document_ids: Seque
 def identifier(document_id: str, period: str) -> str:
     """Return what Stripe knows a report by, whichever way it takes (W-23)."""
     return f"doc_{document_id.removeprefix('doc_')}:{period}"
+
+
+def _customer(payer: _Payer, at_ms: int) -> Customer:
+    return Customer(
+        organization_id=payer.organization_id,
+        stripe_id=payer.stripe_id if payer.plan.lower() != "free" else None,
+        period=period_start(min(31, max(1, payer.start_day)), at_ms).isoformat(),
+    )
 
 
 def _key(document_id: str, period: str) -> str:

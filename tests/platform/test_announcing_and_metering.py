@@ -136,3 +136,24 @@ def test_without_stripe_documents_are_processed_all_the_same(stage: Stage) -> No
     outcome = stage.run("trigger-ingestion-job", INGEST, prepare=unset)
     assert result(outcome)["meterSuccess"] is None
     assert len(outcome.world.objects) == 2
+
+
+def test_a_document_whose_job_is_stopped_at_any_point_is_billed_once(stage: Stage) -> None:
+    """Scenario 4 of domain.md §9.4, for what leaves the platform: Stripe's events and the ids of webhooks' events."""
+    payload = {"documentId": scene.WAITING_DOCUMENT, "ingestJobId": scene.PROCESSING}
+
+    def told(outcome: Outcome) -> tuple[object, list[str], object]:
+        return outcome.play.stripe.counted, sorted(outcome.picture.ids("event")), document_job(outcome).result
+
+    undisturbed = stage.run("trigger-document-job", payload)
+    expected = told(undisturbed)
+    assert len(undisturbed.play.stripe.counted) == 1
+    for write in range(1, undisturbed.world.writes + 1):
+        outcome = stage.run("trigger-document-job", payload, crash_at=(write,))
+        assert told(outcome) == expected, f"stopped before write {write}"
+    for number in range(1, undisturbed.operations + 1):
+        for before, after in ((number, 0), (0, number)):
+            outcome = stage.run(
+                "trigger-document-job", payload, crash_before_operation=before, crash_after_operation=after
+            )
+            assert told(outcome) == expected, f"stopped before {before} or after {after}"

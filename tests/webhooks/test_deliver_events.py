@@ -45,9 +45,11 @@ def test_receivers_are_those_that_want_the_event(stage: Stage) -> None:
         # Rows that another application made wrong are no receivers, and do not hold up the others (W-15).
         await play.add_hook(Hook(id="wh_broken", triggers={"document.ready": True}))
         await play.add_hook(Hook(id="wh_mixed", triggers=[None, 5, "document.ready"]))
+        await play.add_hook(Hook(id=""))
         await play.announce("document.ready")
         await play.deliver()
         assert {item.webhook_id for item in stage.receivers.delivered} == {"wh_all", "wh_scoped", "wh_mixed"}
+        assert await play.waiting() == 0
 
     stage.play(body)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from local.process import LocalStack, wait_until
@@ -103,6 +106,58 @@ def test_no_event_is_lost_and_none_has_a_second_id(tmp_path: Path, receivers: tu
         )
         stack.run_scheduled()
         wait_until(lambda: {("evt_left", hook) for hook in HOOKS} <= stub.identities(), timeout_s=SOON_S)
+
+
+def test_an_answer_without_end_counts_by_its_status(ingestion: Ingestion) -> None:
+    """The Worker reads a bounded part of an answer that does not say its length, and lets go of the rest."""
+    with Endless() as url:
+        ingestion.tables.rows('update organization set "webhookEnabled" = true')
+        ingestion.tables.rows(
+            """insert into "Webhook" (id, name, url, secret, triggers, "organizationId", "updatedAt")
+            values ('wh_endless', 'A webhook', $1, 'whsec', '[]', $2, now() at time zone 'utc')""",
+            url,
+            ORGANIZATION,
+        )
+        payload = {"webhookId": "wh_endless", "eventId": "evt_1", "event": "document.ready", "payload": {"id": "evt_1"}}
+        body = {"workflow": "send-webhook", "payload": payload, "options": {"mode": "direct"}}
+        job = ingestion.ended(ingestion.call("POST", "/v1/jobs", Id, body).id)
+        assert job.result == {"success": True, "status": 202, "response": "(http_body_too_large)"}
+
+
+class Id(msgspec.Struct, frozen=True):
+    id: str
+
+
+class Endless:
+    """A server whose answers never end."""
+
+    def __enter__(self) -> str:
+        ended = self._ended = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 30
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(202)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while not ended.is_set():
+                        self.wfile.write(b"more and more " * 1_000)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 def kill(stack: LocalStack) -> None:
