@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+from fastapi import Header
 from pydantic import BaseModel, Field
 
 from durable.http.problems import Problem
@@ -24,6 +25,17 @@ Tag = Annotated[str, Field(examples=["org_1"])]
 LetterId = Annotated[str, Field(examples=["job:run_01kx3m0d5v9q8w7e6r5t4y3u2z"])]
 Cursor = Annotated[str, Field(description="Leads to the next page", examples=["MTc2Mzk4MjQwMDAwMDpydW5f"])]
 StepKey = Annotated[str, Field(description="Its name; `#2` and so on for the same name again", examples=["load"])]
+
+
+#: Headers of answers, as the document shows them.
+LOCATION: dict[str, object] = {"Location": {"description": "Where it is found", "schema": {"type": "string"}}}
+ETAG: dict[str, object] = {
+    "ETag": {"description": "For `If-None-Match`: 304 while the answer is the same", "schema": {"type": "string"}}
+}
+NOT_MODIFIED: dict[str, object] = {"description": "The answer is the one that `If-None-Match` names", "headers": ETAG}
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="Entity tags of answers that the caller has")
+]
 
 
 def timestamp(at_ms: int) -> str:

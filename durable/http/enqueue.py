@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
 from durable.http.host import Host
 from durable.http.models import JobIn
-from orchestrator.errors import InvalidRequestError, OrchestratorError, RetryableError
+from orchestrator.errors import InvalidPayloadError, InvalidRequestError, OrchestratorError, RetryableError
 from orchestrator.ids import new_job_id
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_GENERATIONS_ASKED
@@ -25,12 +25,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def request_of(host: Host, job: JobIn, *, header_key: str | None = None) -> CreateJob:
+def request_of(host: Host, job: JobIn, payload_at: str, *, header_key: str | None = None) -> CreateJob:
     """Check what was asked for and return it as the engine takes it.
 
     Args:
         host: the host.
         job: what was asked for.
+        payload_at: where its payload is in the request, for the paths of faults.
         header_key: the ``Idempotency-Key`` header.
 
     Raises:
@@ -46,17 +47,26 @@ def request_of(host: Host, job: JobIn, *, header_key: str | None = None) -> Crea
         detail = "The Idempotency-Key header and the options name different keys"
         raise InvalidRequestError(detail, code="idempotency_keys_differ")
     options = job.options.to_options(idempotency_key=next(iter(keys), None), now_ms=host.clock.now_ms())
-    return request_for(host, job.workflow, job.payload, options)
+    return request_for(host, job.workflow, job.payload, options, payload_at)
 
 
-def request_for(host: Host, workflow: str, payload: object, options: JobOptions) -> CreateJob:
+def request_for(host: Host, workflow: str, payload: object, options: JobOptions, payload_at: str) -> CreateJob:
     """Return :func:`request_of` for options that are known."""
     check(options)
     options = host.principal.confine(workflow, options)
-    host.registry.get(workflow).parse(payload)
+    _check_payload(host, workflow, payload, payload_at)
     key = options.idempotency_key
     job_id = keyed_job_id(workflow, key, tenant=options.tenant) if key else new_job_id(host.clock, host.entropy)
     return CreateJob(job_id=job_id, workflow=workflow, payload=payload, options=options)
+
+
+def _check_payload(host: Host, workflow: str, payload: object, payload_at: str) -> None:
+    try:
+        host.registry.get(workflow).parse(payload)
+    except InvalidPayloadError as error:
+        faults = cast("list[dict[str, str]]", error.details["errors"])
+        placed = [{**fault, "path": f"{payload_at}.{fault['path']}".rstrip(".")} for fault in faults]
+        raise InvalidPayloadError(str(error), details={"errors": placed}) from None
 
 
 async def record(host: Host, request: CreateJob) -> Created:

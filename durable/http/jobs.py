@@ -13,7 +13,7 @@ from durable.catalog_model import JobQuery
 from durable.http import answers, enqueue, models, refusals
 from durable.http.access import Scope, needs
 from durable.http.host import host_of
-from durable.http.shapes import answer, job_out, step_out, summary_out
+from durable.http.shapes import answer, answer_unless_known, job_out, step_out, summary_out
 from durable.http.strict import StrictRoute
 from orchestrator.errors import UnknownJobError
 from orchestrator.ids import is_job_id
@@ -29,9 +29,23 @@ Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=MAX_IDEMPOTENCY_KEY_CHARS, description="As options.idempotency_key"),
 ]
+#: Leaves room for what tells the items apart.
+BatchKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=MAX_IDEMPOTENCY_KEY_CHARS - 10,
+        description="The call may be repeated: each item without a key of its own gets this one and its position",
+    ),
+]
 Partial = Annotated[
     bool, Query(description="Answer without the catalog's shards that do not answer, and name them, instead of 503")
 ]
+
+
+def location_of(job_id: str) -> str:
+    """Return where a job's status is found."""
+    return f"/v1/jobs/{job_id}"
 
 
 def checked(job_id: str) -> str:
@@ -45,23 +59,25 @@ def checked(job_id: str) -> str:
     return job_id
 
 
-@router.post("", status_code=202, responses={202: {"model": answers.AcceptedOut}})
+@router.post("", status_code=202, responses={202: {"model": answers.AcceptedOut, "headers": answers.LOCATION}})
 @needs(Scope.ENQUEUE, *refusals.ENQUEUE, "idempotency_keys_differ")
 async def create_job(request: Request, body: models.JobIn, idempotency_key: Key = None) -> Response:
     """Record a job. When 202 is answered it is durable, whatever happens to the queue."""
     host = host_of(request)
-    created = await enqueue.record(host, enqueue.request_of(host, body, header_key=idempotency_key))
+    created = await enqueue.record(host, enqueue.request_of(host, body, "body.payload", header_key=idempotency_key))
     await enqueue.hand_over(host, body.workflow, [created])
-    return answer(
-        answers.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated), status=202
-    )
+    accepted = answers.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated)
+    return answer(accepted, status=202, location=location_of(created.id))
 
 
-@router.get("/{job_id}", responses={200: {"model": answers.JobOut}})
+@router.get(
+    "/{job_id}",
+    responses={200: {"model": answers.JobOut, "headers": answers.ETAG}, 304: answers.NOT_MODIFIED},
+)
 @needs(Scope.READ, "unknown_job")
-async def get_job(request: Request, job_id: JobId) -> Response:
+async def get_job(request: Request, job_id: JobId, if_none_match: answers.IfNoneMatch = None) -> Response:
     """A job's status, exact at this moment."""
-    return answer(job_out(await host_of(request).backend.view(checked(job_id))))
+    return answer_unless_known(request, job_out(await host_of(request).backend.view(checked(job_id))))
 
 
 @router.delete("/{job_id}", status_code=204, responses={204: {"description": "It is no more"}})
@@ -72,12 +88,15 @@ async def delete_job(request: Request, job_id: JobId) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/{job_id}/steps", responses={200: {"model": answers.StepsOut}})
+@router.get(
+    "/{job_id}/steps",
+    responses={200: {"model": answers.StepsOut, "headers": answers.ETAG}, 304: answers.NOT_MODIFIED},
+)
 @needs(Scope.READ, "unknown_job")
-async def get_job_steps(request: Request, job_id: JobId) -> Response:
+async def get_job_steps(request: Request, job_id: JobId, if_none_match: answers.IfNoneMatch = None) -> Response:
     """The steps of a job's journal."""
     steps = await host_of(request).backend.steps(checked(job_id))
-    return answer(answers.StepsOut(steps=[step_out(step) for step in steps]))
+    return answer_unless_known(request, answers.StepsOut(steps=[step_out(step) for step in steps]))
 
 
 @router.get("", responses={200: {"model": answers.JobsOut}})

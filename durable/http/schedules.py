@@ -12,7 +12,7 @@ from durable.http import answers, models
 from durable.http.access import Scope, needs
 from durable.http.answers import timestamp, timestamp_or_none
 from durable.http.host import Host, host_of
-from durable.http.jobs import MAX_PAGE, Key
+from durable.http.jobs import MAX_PAGE, Key, location_of
 from durable.http.schedule_models import (
     BackfillIn,
     BackfillOut,
@@ -50,7 +50,14 @@ def checked(schedule_id: str) -> str:
     return schedule_id
 
 
-@router.post("", status_code=201, responses={200: {"model": ScheduleOut}, 201: {"model": ScheduleOut}})
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        200: {"model": ScheduleOut, "headers": answers.LOCATION},
+        201: {"model": ScheduleOut, "headers": answers.LOCATION},
+    },
+)
 @needs(
     Scope.OPERATE,
     "schedule_exists",
@@ -80,7 +87,8 @@ async def create_schedule(request: Request, body: ScheduleIn) -> Response:
     check(schedule, host.registry, host.clock.now_ms())  # here already, so that no object is made for what is refused
     turned_out_to_be_about(request, schedule.id)
     created = await host.schedules.create(schedule)
-    return answer(_schedule_out(created.view), status=200 if created.deduplicated else 201)
+    status = 200 if created.deduplicated else 201
+    return answer(_schedule_out(created.view), status=status, location=f"/v1/schedules/{schedule.id}")
 
 
 @router.get("", responses={200: {"model": SchedulesOut}})
@@ -148,14 +156,16 @@ async def resume_schedule(request: Request, schedule_id: ScheduleId) -> Response
     return answer(_schedule_out(await host_of(request).schedules.resume(checked(schedule_id))))
 
 
-@router.post("/{schedule_id}/run", status_code=202, responses={202: {"model": answers.AcceptedOut}})
+@router.post(
+    "/{schedule_id}/run", status_code=202, responses={202: {"model": answers.AcceptedOut, "headers": answers.LOCATION}}
+)
 @needs(Scope.OPERATE, "unknown_schedule", "unknown_workflow", "invalid_payload", shared=True)
 async def run_schedule(request: Request, schedule_id: ScheduleId, idempotency_key: Key = None) -> Response:
     """Start a job now, whatever else runs and also while the schedule is paused."""
     host = host_of(request)
     created = await host.schedules.run_now(checked(schedule_id), idempotency_key or _fresh(host))
     accepted = answers.AcceptedOut(id=created.id, status=created.status, deduplicated=created.deduplicated)
-    return answer(accepted, status=202)
+    return answer(accepted, status=202, location=location_of(created.id))
 
 
 @router.post("/{schedule_id}/backfill", status_code=202, responses={202: {"model": BackfillOut}})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 import msgspec
 from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.http import answers
@@ -14,11 +18,26 @@ from orchestrator.model import DeadLetter, Event, JobSummary, JobView, StepView
 from orchestrator.workflow import Registry
 
 _JSON = "application/json"
+_TAGS = re.compile(r'"[^"]*"')
 
 
-def answer(body: BaseModel, status: int = 200, *, exclude_none: bool = False) -> Response:
-    """Return a model as a JSON response."""
-    return Response(body.model_dump_json(exclude_none=exclude_none), status, media_type=_JSON)
+def answer(body: BaseModel, status: int = 200, *, exclude_none: bool = False, location: str | None = None) -> Response:
+    """Return a model as a JSON response; ``location`` is where what was made is found."""
+    headers = None if location is None else {"location": location}
+    return Response(body.model_dump_json(exclude_none=exclude_none), status, headers, _JSON)
+
+
+def answer_unless_known(request: Request, body: BaseModel) -> Response:
+    """Return a model as a JSON response with an entity tag, or that the caller has it already (RFC 9110 §13.1.2).
+
+    The tag is made of the answer itself: some of what is shown changes without a new revision.
+    """
+    content = body.model_dump_json().encode()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or tag in _TAGS.findall(known):
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(content, headers={"etag": tag}, media_type=_JSON)
 
 
 def job_out(view: JobView) -> answers.JobOut:

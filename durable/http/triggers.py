@@ -7,13 +7,15 @@ from types import MappingProxyType
 from typing import cast
 
 from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.http import answers, enqueue, models, refusals
 from durable.http.access import Scope, needs
 from durable.http.host import host_of
-from durable.http.jobs import Key
+from durable.http.jobs import BatchKey, Key, location_of
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
 from orchestrator.model import CreateJob, JobOptions
@@ -51,7 +53,7 @@ def priority_of(name: str, plan: str | None) -> int:
 def _single(name: str) -> Callable[..., Coroutine[object, object, Response]]:
     async def trigger(request: Request, body: models.TriggerIn, idempotency_key: Key = None) -> Response:
         created = await _start(request, name, [body], idempotency_key)
-        return answer(answers.TriggerOut(id=created[0]), status=202)
+        return answer(answers.TriggerOut(id=created[0]), status=202, location=location_of(created[0]))
 
     trigger.__doc__ = f"Start `{WORKFLOWS[name]}`."
     return trigger
@@ -59,12 +61,14 @@ def _single(name: str) -> Callable[..., Coroutine[object, object, Response]]:
 
 def _many(name: str) -> Callable[..., Coroutine[object, object, Response]]:
     async def trigger(
-        request: Request, body: models.TriggerIn | models.TriggerManyIn, idempotency_key: Key = None
+        request: Request, body: models.TriggerIn | models.TriggerManyIn, idempotency_key: BatchKey = None
     ) -> Response:
         if isinstance(body, models.TriggerIn):
-            return answer(answers.TriggerOut(id=(await _start(request, name, [body], idempotency_key))[0]), status=202)
-        ids = await _start(request, name, [_item(item) for item in body.items], idempotency_key)
-        return answer(answers.TriggerManyOut(id=ids[0], ids=ids), status=202)
+            ids = await _start(request, name, [body], idempotency_key)
+            return answer(answers.TriggerOut(id=ids[0]), status=202, location=location_of(ids[0]))
+        items = [_item(index, item) for index, item in enumerate(body.items)]
+        ids = await _start(request, name, items, idempotency_key)
+        return answer(answers.TriggerManyOut(id=ids[0], ids=ids), status=202, location=location_of(ids[0]))
 
     trigger.__doc__ = f"Start `{WORKFLOWS[name]}`, once or for each of several items."
     return trigger
@@ -78,7 +82,8 @@ async def _start(request: Request, name: str, items: list[models.TriggerIn], key
     def request_for(index: int, item: models.TriggerIn) -> CreateJob:
         item_key = key if key is None or len(items) == 1 else f"{key}:{index}"
         options = JobOptions(idempotency_key=item_key, priority=priority_of(name, item.plan), tenant=item.tenant)
-        return enqueue.request_for(host, workflow, item.body, options)
+        at = "body.body" if len(items) == 1 else f"body.items.{index}"
+        return enqueue.request_for(host, workflow, item.body, options, at)
 
     requests = [request_for(index, item) for index, item in enumerate(items)]
     created = await enqueue.in_turns(requests, lambda item: enqueue.record(host, item))
@@ -86,10 +91,19 @@ async def _start(request: Request, name: str, items: list[models.TriggerIn], key
     return [item.id for item in created]
 
 
-def _item(item: object) -> models.TriggerIn:
-    """Return an item of a list: a bare body, or ``{body, plan}`` like a call of its own."""
+def _item(index: int, item: object) -> models.TriggerIn:
+    """Return an item of a list: a bare body, or ``{body, plan}`` like a call of its own.
+
+    Raises:
+        RequestValidationError: it looks like a call of its own, and does not fit.
+    """
     if isinstance(item, dict) and "body" in item and item.keys() <= {"body", "plan", "tenant"}:
-        return models.TriggerIn.model_validate(cast("dict[str, object]", item))
+        try:
+            return models.TriggerIn.model_validate(cast("dict[str, object]", item))
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+            placed = [{**fault, "loc": ("body", "items", index, *fault["loc"])} for fault in faults]
+            raise RequestValidationError(placed) from None
     return models.TriggerIn(body=cast("object", item))
 
 
@@ -102,5 +116,10 @@ for _name in WORKFLOWS:
         needs(Scope.ENQUEUE, *refusals.ENQUEUE)(_handler),
         methods=["POST"],
         status_code=202,
-        responses={202: {"model": answers.TriggerManyOut if _several else answers.TriggerOut}},
+        responses={
+            202: {
+                "model": answers.TriggerManyOut if _several else answers.TriggerOut,
+                "headers": answers.LOCATION,
+            }
+        },
     )

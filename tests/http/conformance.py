@@ -51,6 +51,8 @@ class Document:
         where = f"{operation['operationId']} answered {answer.status_code}: {answer.text[:300]}"
         assert str(answer.status_code) in operation["responses"], where
         response = self._resolved(operation["responses"][str(answer.status_code)])
+        promised = {name.lower() for name in response.get("headers", {})}
+        assert {name for name in ("location", "etag", "retry-after") if name in answer.headers} == promised, where
         if answer.status_code >= 400:
             self._check_problem(response, answer, where)
         elif answer.headers.get("content-type") == "application/json":
@@ -63,7 +65,6 @@ class Document:
         body = answer.json()
         assert body["code"] in response["content"][PROBLEM]["examples"], where
         assert body["status"] == answer.status_code, where
-        assert ("retry-after" in answer.headers) == ("headers" in response), where
         self._validator(response["content"][PROBLEM]["schema"]).validate(body)
 
     def _resolved(self, response: dict[str, Any]) -> dict[str, Any]:

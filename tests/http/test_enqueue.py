@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from durable.http.triggers import WORKFLOWS, priority_of
@@ -18,6 +19,7 @@ def test_a_job_is_recorded_and_sent_to_its_queue(api: Api) -> None:
     assert answer.status_code == 202
     job_id = answer.json()["id"]
     assert answer.json() == {"id": job_id, "status": "queued", "deduplicated": False}
+    assert answer.headers["location"] == f"/v1/jobs/{job_id}"
     assert api.backend.sent == [("orchestrator-default-queue", [job_id])]
     assert api.get(f"/v1/jobs/{job_id}").json()["status"] == "queued"
     api.run()
@@ -75,7 +77,7 @@ def test_an_unknown_workflow(api: Api) -> None:
 def test_a_payload_that_does_not_fit(api: Api) -> None:
     body = {"workflow": "diagnostic-echo", "payload": {"steps": SECRET, "fail_at": 0}}
     document = problem(api.post("/v1/jobs", body), 422, "invalid_payload")
-    assert [fault["path"] for fault in document["errors"]] == ["steps", "fail_at"]  # type: ignore[union-attr, index]
+    assert [fault["path"] for fault in document["errors"]] == ["body.payload.steps", "body.payload.fail_at"]  # type: ignore[union-attr, index]
     assert api.world.objects == {}
 
 
@@ -230,3 +232,38 @@ def test_metering_takes_one_or_several(api: Api) -> None:
 
 def test_the_other_triggers_take_one_only(api: Api) -> None:
     problem(api.post("/trigger/ingest", {"items": [ECHO]}), 422, "invalid_request")
+
+
+ODD_ITEMS: list[tuple[list[object], list[str]]] = [
+    ([{"value": 1}, {"body": {}, "plan": 3}], ["body.items.1.plan"]),
+    ([{"body": {}, "tenant": ""}], ["body.items.0.tenant"]),
+    ([{"body": {}, "plan": "x" * 65}, {"body": {}, "plan": []}], ["body.items.0.plan"]),
+]
+
+
+@pytest.mark.parametrize(("items", "paths"), ODD_ITEMS)
+def test_several_of_which_one_does_not_fit(api: Api, items: list[object], paths: list[str]) -> None:
+    document = problem(api.post("/trigger/meter-org-documents", {"items": items}), 422, "invalid_request")
+    assert [fault["path"] for fault in document["errors"]] == paths  # type: ignore[union-attr, index]
+    assert api.world.objects == {}
+
+
+def test_faults_of_payloads_say_where(api: Api) -> None:
+    def paths(answer: httpx.Response) -> list[str]:
+        return [fault["path"] for fault in problem(answer, 422, "invalid_payload")["errors"]]  # type: ignore[union-attr, index]
+
+    payload = {"steps": -1}
+    assert paths(api.post("/v1/jobs", {"workflow": "diagnostic-echo", "payload": payload})) == ["body.payload.steps"]
+    batch = api.post("/v1/jobs/batch", {"items": [{"workflow": "diagnostic-echo", "payload": payload}]}).json()
+    assert [fault["path"] for fault in batch["results"][0]["error"]["errors"]] == ["payload.steps"]
+
+
+def test_a_batch_may_be_repeated(api: Api) -> None:
+    items: list[object] = [ECHO, {**ECHO, "options": {"idempotency_key": "own"}}, ECHO]
+    first, again = (api.post("/v1/jobs/batch", {"items": items}, idempotency_key="b") for _ in range(2))
+    results = [(item["id"], item["deduplicated"]) for item in first.json()["results"]]
+    assert [deduplicated for _, deduplicated in results] == [False] * 3
+    assert [(item["id"], item["deduplicated"]) for item in again.json()["results"]] == [
+        (id_, True) for id_, _ in results
+    ]
+    assert api.post("/v1/jobs", ECHO, idempotency_key="own").json()["id"] == results[1][0]

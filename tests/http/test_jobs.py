@@ -139,3 +139,19 @@ def test_an_object_that_breaks_tells_nothing(api: Api) -> None:
     job_id = api.start("keep")
     api.backend.failures["view"] = [OrchestratorError(SECRET)]
     problem(api.get(f"/v1/jobs/{job_id}"), 500, "internal")
+
+
+@pytest.mark.parametrize("path", ["", "/steps"])
+def test_what_the_caller_has_is_not_sent_again(api: Api, path: str) -> None:
+    job_id = api.start("stuck")
+    first = api.get(f"/v1/jobs/{job_id}{path}")
+    tag = first.headers["etag"]
+    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        again = api.get(f"/v1/jobs/{job_id}{path}", if_none_match=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    for other in ('"other"', tag.strip('"'), ""):
+        assert api.get(f"/v1/jobs/{job_id}{path}", if_none_match=other).content == first.content
+    api.run(for_ms=1_000)
+    changed = api.get(f"/v1/jobs/{job_id}{path}", if_none_match=tag)
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
