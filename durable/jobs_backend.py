@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from durable import envelope
+from durable.alerts.model import AlertsView, Observation
 from durable.bridge import Env, ObjectCallError
 from durable.catalog_model import (
     CatalogCounts,
@@ -44,6 +45,8 @@ from orchestrator.tokens import TokenAddress
 
 T = TypeVar("T")
 
+ALERTS = "ALERTS"
+ALERTS_NAME = "alerts"
 #: Messages per send (platform.md §2.1).
 _MESSAGES = 100
 
@@ -160,6 +163,15 @@ class ObjectJobs:
     async def shard_states(self) -> list[ShardState]:
         """See :class:`durable.http.host.JobsBackend`."""
         return await self._catalog.states()
+
+    async def alerts(self) -> AlertsView:
+        """See :class:`durable.http.host.JobsBackend`."""
+        return envelope.unwrap(await self._call(ALERTS, ALERTS_NAME, "view"), AlertsView)
+
+    async def observe(self, observation: Observation) -> None:
+        """See :class:`durable.alerts.round.AlertPort`."""
+        text = await self._call(ALERTS, ALERTS_NAME, "observe", text_of(observation))
+        envelope.unwrap(text, type(None))
 
     async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:
         """See :class:`durable.http.host.JobsBackend`."""

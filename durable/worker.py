@@ -8,6 +8,8 @@ from typing import Any
 from workers import WorkerEntrypoint, asgi
 
 from durable import bridge
+from durable.alerts.round import look
+from durable.alerts_object import AlertsObject
 from durable.audit_backend import ObjectAudit
 from durable.audit_object import AuditObject
 from durable.bridge_sockets import watch_request
@@ -39,6 +41,7 @@ from durable.worker_database import WorkerDatabases
 from durable.workflows import registry, schedules
 
 __all__ = [
+    "AlertsObject",
     "AuditObject",
     "CatalogObject",
     "Default",
@@ -101,6 +104,7 @@ class Default(WorkerEntrypoint):
         env = bridge.Env(self.env)
         await sweep(ObjectJobs(env), WorkerClock())
         await keep_up(catalog_calls(env), WorkerClock(), write_log)
+        await look(ObjectJobs(env), WorkerClock(), registry(), env.texts())
         await go_round(ObjectSchedules(env), WorkerClock(), schedules())
         databases = WorkerDatabases(env)
         try:

@@ -99,10 +99,19 @@ def _load(packages: Sequence[Path], module: str) -> _Module | None:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             classes[node.name] = node
+            imports.pop(node.name, None)  # the later one counts
         elif isinstance(node, ast.ImportFrom):
             source = _absolute(package, node)
-            imports.update({alias.asname or alias.name: (source, alias.name) for alias in node.names})
+            for alias in node.names:
+                names = _names(packages, source) if alias.name == "*" else [alias.name]
+                imports.update({alias.asname or name: (source, name) for name in names})
     return _Module(path, classes, imports)
+
+
+def _names(packages: Sequence[Path], module_name: str) -> list[str]:
+    """Return what ``import *`` takes from a module, and perhaps more."""
+    module = _load(packages, module_name)
+    return [] if module is None else [name for name in module.classes | module.imports if not name.startswith("_")]
 
 
 def _absolute(package: str, node: ast.ImportFrom) -> str:

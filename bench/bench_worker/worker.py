@@ -20,19 +20,8 @@ _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 durable.workflows.registry = cache(lambda: _registry)
 
 from durable.job_object import JobObject as ProductJobObject  # noqa: E402
-from durable.worker import CatalogObject, LaneObject, LedgerObject, ScheduleIndexObject, ScheduleObject  # noqa: E402
+from durable.worker import *  # noqa: E402, F403 # pyright: ignore[reportAssignmentType] - some are replaced below
 from durable.worker import Default as ProductDefault  # noqa: E402
-
-__all__ = [
-    "CatalogObject",
-    "Default",
-    "FloorObject",
-    "JobObject",
-    "LaneObject",
-    "LedgerObject",
-    "ScheduleIndexObject",
-    "ScheduleObject",
-]
 
 
 class JobObject(ProductJobObject):

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from durable.http import (
     about,
+    alerts,
     audit,
     batch,
     bulk,
@@ -66,6 +67,7 @@ def create_app() -> Gate:
         dead_letters.router,
         schedules.router,
         catalog.router,
+        alerts.router,
         operations.router,
     ):
         app.include_router(router)

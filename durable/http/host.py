@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from starlette.requests import Request
 
+from durable.alerts.model import AlertsView
 from durable.audit import AuditEntry, AuditOutcome, AuditQuery
 from durable.catalog_model import (
     CatalogCounts,
@@ -140,6 +141,10 @@ class JobsBackend(Protocol):
 
     async def shard_states(self) -> list[ShardState]:
         """Return how complete the catalog's shards are."""
+        ...
+
+    async def alerts(self) -> AlertsView:
+        """Return the alerts, and notices that have not arrived."""
         ...
 
     async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
+from durable.alerts.model import AlertsView
 from durable.catalog_model import (
     CatalogCounts,
     CountsQuery,
@@ -163,6 +164,10 @@ class RestrictedJobs:
         raise _shared()
 
     async def shard_states(self) -> list[ShardState]:
+        """See :class:`durable.http.host.JobsBackend`."""
+        raise _shared()
+
+    async def alerts(self) -> AlertsView:
         """See :class:`durable.http.host.JobsBackend`."""
         raise _shared()
 

@@ -10,6 +10,8 @@ import httpx
 import msgspec
 from pydantic import BaseModel
 
+from durable.alerts.model import AlertsView, Observation
+from durable.alerts.settings import AlertPolicy, AlertReceiver
 from durable.audit import AuditEntry, AuditLog, AuditOutcome, AuditQuery
 from durable.catalog_model import (
     CatalogCounts,
@@ -37,6 +39,7 @@ from orchestrator.testing import MemorySql, World
 from orchestrator.tokens import TokenAddress
 from orchestrator.views import job_owner, step_view
 from steps.diagnostics import diagnostic_echo, diagnostic_lane
+from tests.alerts.host import AlertHost
 from tests.catalog.world import CatalogWorld
 from tests.http.conformance import document_of
 from tests.schedules.backend import WorldSchedules
@@ -104,6 +107,7 @@ class WorldBackend:
     def __init__(self, world: World) -> None:
         self.world = world
         self.catalog = CatalogWorld(world)
+        self.alert_host = AlertHost(AlertPolicy(), AlertReceiver(), world.clock)
         #: Whether the catalog hears of what jobs publish before it is asked.
         self.feeds_catalog = True
         self.sent: list[tuple[str, list[str]]] = []
@@ -187,6 +191,15 @@ class WorldBackend:
 
     async def shard_states(self) -> list[ShardState]:
         return await (await self._fed()).states()
+
+    async def alerts(self) -> AlertsView:
+        return self.alert_host.engine.view()
+
+    async def observe(self, observation: Observation) -> None:
+        self.alert_host.engine.observe(observation)
+
+    def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        raise AssertionError((level, event, fields))
 
     async def rebuild_shards(self, names: Sequence[str]) -> list[ShardState]:
         return await self.catalog.catalog.rebuild(names)

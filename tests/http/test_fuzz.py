@@ -17,7 +17,7 @@ ROUTES = [
     ("POST", "/v1/jobs/{}/pause"), ("POST", "/v1/jobs/{}/resume"), ("POST", "/v1/jobs/{}/retry"),
     ("POST", "/v1/jobs/{}/events/{}"), ("POST", "/trigger/ingest"), ("POST", "/trigger/meter-org-documents"),
     ("POST", "/api/v1/waitpoints/tokens/{}/complete"), ("PATCH", "/v1/jobs/{}"), ("GET", "/{}"),
-    ("GET", "/v1/catalog"), ("POST", "/v1/catalog/rebuild"), ("GET", "/metrics"),
+    ("GET", "/v1/catalog"), ("GET", "/v1/alerts"), ("POST", "/v1/catalog/rebuild"), ("GET", "/metrics"),
 ]  # fmt: skip
 NAMES = st.sampled_from(
     ["workflow", "payload", "options", "items", "body", "plan", "data", "id", "delay", "tags", "reason", "priority",

@@ -95,6 +95,21 @@ def test_classes_are_found_through_imports_and_bases(tmp_path: Path) -> None:
     ]
 
 
+def test_a_module_that_takes_everything_of_another_exports_its_classes_too(tmp_path: Path) -> None:
+    package = tmp_path / "app"
+    package.mkdir()
+    (package / "product.py").write_text(
+        "from workers import DurableObject\n\nclass Thing(DurableObject):\n    async def get(self): ...\n"
+        "class Other(DurableObject):\n    async def put(self): ...\n"
+    )
+    (package / "worker.py").write_text(
+        "from app.product import *\nfrom app.product import Thing as Base\n\n"
+        "class Thing(Base):\n    async def more(self): ...\n"
+    )
+    found = {item.name: item.methods for item in classes.exported([package], "app.worker")}
+    assert (found["Other"], found["Thing"]) == (("put",), ("get", "more"))
+
+
 def test_the_main_module_stands_for_the_classes() -> None:
     found = [
         classes.ExportedClass("Default", "WorkerEntrypoint", ("fetch",)),

@@ -5,24 +5,7 @@ from __future__ import annotations
 from durable import bridge
 from durable.job_object import JobObject as ProductJobObject
 from durable.object_platform import write_log
-from durable.worker import (
-    CatalogObject,
-    Default,
-    LaneObject,
-    LedgerObject,
-    ScheduleIndexObject,
-    ScheduleObject,
-)
-
-__all__ = [
-    "CatalogObject",
-    "Default",
-    "JobObject",
-    "LaneObject",
-    "LedgerObject",
-    "ScheduleIndexObject",
-    "ScheduleObject",
-]
+from durable.worker import *  # noqa: F403 # pyright: ignore[reportAssignmentType] - one is replaced below
 
 
 class JobObject(ProductJobObject):

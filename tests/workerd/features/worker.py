@@ -13,22 +13,4 @@ _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 # Before the modules that take it from there.
 durable.workflows.registry = cache(lambda: _registry)
 
-from durable.job_object import JobObject  # noqa: E402
-from durable.worker import (  # noqa: E402
-    CatalogObject,
-    Default,
-    LaneObject,
-    LedgerObject,
-    ScheduleIndexObject,
-    ScheduleObject,
-)
-
-__all__ = [
-    "CatalogObject",
-    "Default",
-    "JobObject",
-    "LaneObject",
-    "LedgerObject",
-    "ScheduleIndexObject",
-    "ScheduleObject",
-]
+from durable.worker import *  # noqa: E402, F403
