@@ -10,8 +10,9 @@ import msgspec
 
 from orchestrator.cli.wrangler import Wrangler
 from orchestrator.client import ConfigurationError
-from orchestrator.client.answers import Job, Lane
+from orchestrator.client.answers import Job
 from orchestrator.client.flow import Backend
+from orchestrator.client.operator_answers import CurrentKey, Lane
 from orchestrator.client.settings import producer_target
 
 CONFIGURATION, SWITCH, SERVER, PLATFORM = "configuration", "switch", "server", "platform"
@@ -110,6 +111,14 @@ def check_switch(env: Mapping[str, str]) -> Iterator[Finding]:
         return
     where = "here" if found.backend is Backend.ORCHESTRATOR else "at Trigger.dev"
     yield Finding(SWITCH, "USE_CLOUDFLARE_QUEUES", State.RIGHT, f"jobs start {where}, {found.url}")
+
+
+def check_key(key: CurrentKey) -> Finding:
+    """Tell what the key in use may do."""
+    limits = [f"tenant {key.tenant}"] if key.tenant else []
+    limits += [f"workflows {', '.join(key.workflows)}"] if key.workflows else []
+    text = f"{key.id}: {', '.join(key.scopes)}" + (f"; only {', '.join(limits)}" if limits else "")
+    return Finding(SERVER, "key", State.RIGHT, text)
 
 
 def check_lanes(lanes: Sequence[Lane]) -> Iterator[Finding]:

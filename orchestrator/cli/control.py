@@ -18,6 +18,7 @@ from orchestrator.cli.values import payload
 from orchestrator.client import ProblemError
 from orchestrator.client.answers import BulkItem
 from orchestrator.client.jobs import Action, JobFilter
+from orchestrator.client.payloads import Budget
 
 PANEL = "Control"
 
@@ -80,9 +81,16 @@ def pause(
 def resume(
     current: Session,
     chosen: Selection,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="A new budget, for jobs that used theirs up; with ids only.", metavar="USD", min=0),
+    ] = None,
 ) -> None:
     """Have paused jobs go on."""
-    act(current, "resume", chosen, lambda job_id: current.client.resume(job_id).status)
+    if budget is not None and not chosen.job_ids:
+        raise typer.BadParameter("--budget goes with jobs' ids")
+    limits = None if budget is None else Budget(estimated_usd=budget)
+    act(current, "resume", chosen, lambda job_id: current.client.resume(job_id, budget=limits).status)
 
 
 def retry(

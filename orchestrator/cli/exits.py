@@ -54,6 +54,7 @@ _HINTS = {
     "not_found": "is it this orchestrator, and of the command line's version?",
     "unknown_job": "`orchestrator list` shows the jobs there are; ended ones are deleted after their retention",
     "unknown_workflow": "`orchestrator workflows` shows those that are deployed",
+    "unknown_key": "`orchestrator keys` shows the keys there are",
     "unknown_lane": "`orchestrator lanes` shows the lanes there are",
     "unknown_schedule": "`orchestrator schedules` shows the schedules there are",
     "unknown_dead_letter": "`orchestrator dead-letters` shows those there are",

@@ -130,6 +130,9 @@ def enqueue(
         timedelta | None,
         typer.Option(parser=duration, metavar="DURATION", help="Start so long after the last call with the key."),
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Pause it when it has used so much, by list prices.", metavar="USD", min=0)
+    ] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose job it is; a tenant's own key says it by itself.")] = None,
     priority: Annotated[int, typer.Option(help="Seconds of head start over waiting jobs.", min=0)] = 0,
     lane_key: Annotated[str | None, typer.Option(help="What the lane's limits count the job as.")] = None,
@@ -157,6 +160,8 @@ def enqueue(
         options["debounce"] = debounce
     if tenant is not None:
         options["tenant"] = tenant
+    if budget is not None:
+        options["budget"] = {"estimated_usd": budget}
     if lane_key is not None:
         options["lane_key"] = lane_key
     accepted = current.client.enqueue(workflow, payload(payload_text), **options)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import control, dev, doctor, jobs, operations, provision
+from orchestrator.cli import control, dev, doctor, jobs, keys, operations, provision
 
 app = typer.Typer(
     name="orchestrator",
@@ -41,6 +41,7 @@ def root(
 jobs.register(app)
 control.register(app)
 operations.register(app)
+keys.register(app)
 dev.register(app)
 doctor.register(app)
 provision.register(app)

@@ -18,8 +18,8 @@ from orchestrator.cli.command import Session, add_command, add_group
 from orchestrator.cli.control import Yes, confirm, report
 from orchestrator.cli.exits import MisuseError
 from orchestrator.cli.values import moment, payload
-from orchestrator.client.answers import DeadLetter, Lane, Rate, Schedule, ScheduleSummary, Shard, Workflow
 from orchestrator.client.operations import LetterFilter, NewSchedule
+from orchestrator.client.operator_answers import DeadLetter, Lane, Rate, Schedule, ScheduleSummary, Shard, Workflow
 
 PANEL = "Operations"
 

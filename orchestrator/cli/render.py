@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.client.answers import Event, Job, JobError, JobSummary, Progress, Step
+from orchestrator.client.answers import Cost, Event, Job, JobError, JobSummary, Progress, Step
 
 #: Mark and colour of each status of jobs and steps; a status that a newer server adds has neither.
 _STATUS = {
@@ -104,6 +104,8 @@ def job_panel(
         add_row(facts, "waits for", f"{what}: {wait.reason}{due}")
     if job.tags:
         add_row(facts, "tags", " · ".join(job.tags))
+    if job.tenant is not None:
+        add_row(facts, "tenant", job.tenant)
     if job.parent_id is not None:
         add_row(facts, "parent", job.parent_id)
     for name, value in job.metadata.items():
@@ -112,8 +114,8 @@ def job_panel(
         add_row(facts, "error", error_text(job.error))
     if job.status == "completed":
         add_row(facts, "result", value_text(job.result))
-    if facts.row_count:
-        parts.append(facts)
+    add_row(facts, "cost", _cost(job.cost))
+    parts.append(facts)
     if steps:
         parts.append(steps_table(steps, now))
     if events:
@@ -135,6 +137,17 @@ def _head(job: Job, now: datetime) -> Text:
     if job.crashes:
         line.append(f" · survived {_count(job.crashes, 'crash', 'crashes')}", style="yellow")
     return line
+
+
+def _cost(cost: Cost) -> Text:
+    """Return what a job has used, as far as it costs money."""
+    parts = [
+        f"${cost.estimated_usd:.5f} by list prices",
+        f"{length(timedelta(milliseconds=cost.active_ms))} at work",
+        f"{number(cost.requests)} requests, {number(cost.subrequests)} subrequests",
+        f"{number(round(cost.storage_bytes / 1000))} kB kept",
+    ]
+    return Text(" · ".join(parts), style="bright_black")
 
 
 def _count(count: int, one: str, many: str | None = None) -> str:

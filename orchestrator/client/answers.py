@@ -28,22 +28,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Fault] | None = None
 
 
-class Workflow(msgspec.Struct, frozen=True):
-    """A workflow that jobs may be of."""
-
-    name: str
-    version: int
-    queue: str
-    lane: str | None
-    payload_schema: dict[str, object]
-
-
-class Workflows(msgspec.Struct, frozen=True):
-    """The workflows by name."""
-
-    workflows: list[Workflow]
-
-
 class Accepted(msgspec.Struct, frozen=True):
     """A job is recorded, durably; ``deduplicated`` if an earlier request had recorded it."""
 
@@ -130,6 +114,25 @@ class Wait(msgspec.Struct, frozen=True):
     due_at: datetime | None
 
 
+class Cost(msgspec.Struct, frozen=True):
+    """What a job has used so far of what the platform bills."""
+
+    rows_read: int
+    rows_written: int
+    requests: int
+    calls: int
+    subrequests: int
+    queue_operations: int
+    blob_writes: int
+    blob_reads: int
+    alarms_set: int
+    alarms_fired: int
+    slices: int
+    active_ms: int
+    storage_bytes: int
+    estimated_usd: float
+
+
 class Job(msgspec.Struct, frozen=True):
     """A job, exact at the moment of the answer."""
 
@@ -153,7 +156,8 @@ class Job(msgspec.Struct, frozen=True):
     rows_written: int
     revision: int
     waits: list[Wait]
-    tenant: str | None = None
+    tenant: str | None
+    cost: Cost
 
     @property
     def has_ended(self) -> bool:
@@ -209,7 +213,7 @@ class JobSummary(msgspec.Struct, frozen=True):
     updated_at: datetime
     finished_at: datetime | None
     error: str | None
-    tenant: str | None = None
+    tenant: str | None
 
 
 class JobPage(msgspec.Struct, frozen=True):
@@ -240,153 +244,3 @@ class Bulk(msgspec.Struct, frozen=True):
     results: list[BulkItem]
     next_cursor: str | None = None
     incomplete: list[str] = []
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A job or message that gave up."""
-
-    id: str
-    kind: str
-    job_id: str | None
-    workflow: str | None
-    cause: str
-    at: datetime
-    detail: object
-    redriven_at: datetime | None
-
-
-class DeadLetterPage(msgspec.Struct, frozen=True):
-    """One page of dead letters, newest first."""
-
-    dead_letters: list[DeadLetter]
-    next_cursor: str | None
-    incomplete: list[str] = []
-
-
-class Redriven(msgspec.Struct, frozen=True):
-    """A dead letter was tried again."""
-
-    id: str
-    job_id: str
-    status: str
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """A token bucket."""
-
-    count: int
-    per_ms: int
-    burst: int
-
-
-class KeyLimit(msgspec.Struct, frozen=True):
-    """What holds for each value of a kind of key."""
-
-    name: str
-    concurrency: int | None
-    rate: Rate | None
-
-
-class Lane(msgspec.Struct, frozen=True):
-    """A lane: its limits and how it stands."""
-
-    name: str
-    workflows: list[str]
-    concurrency: int | None
-    rate: Rate | None
-    fair: bool
-    limits: list[KeyLimit]
-    paused: bool
-    running: int
-    waiting: int
-    keys: dict[str, int]
-    reasons: list[str]
-    next_due_at: datetime | None
-
-
-class Lanes(msgspec.Struct, frozen=True):
-    """The lanes of the workflows, by name."""
-
-    lanes: list[Lane]
-
-
-class Shard(msgspec.Struct, frozen=True):
-    """A shard of the catalog; ``complete`` tells whether it knows every job of its own."""
-
-    name: str
-    jobs: int
-    complete: bool
-    ledger: int
-    skipped: int
-    reads_on_at: datetime | None
-
-
-class Catalog(msgspec.Struct, frozen=True):
-    """The shards of the catalog."""
-
-    shards: list[Shard]
-
-
-class ScheduleSummary(msgspec.Struct, frozen=True):
-    """A schedule as the list knows it, which may be a moment behind."""
-
-    id: str
-    workflow: str
-    cron: str
-    time_zone: str
-    origin: str
-    paused: bool
-    tags: list[str]
-    created_at: datetime
-    updated_at: datetime
-    next_at: datetime | None
-
-
-class SchedulePage(msgspec.Struct, frozen=True):
-    """One page of schedules, in the order of their ids."""
-
-    schedules: list[ScheduleSummary]
-    next_cursor: str | None
-
-
-class ScheduleEvent(msgspec.Struct, frozen=True):
-    """What became of one planned time, or of several in a row."""
-
-    planned_at: datetime
-    at: datetime
-    outcome: str
-    reason: str
-    job_id: str | None
-    count: int
-    error: str | None
-
-
-class Schedule(msgspec.Struct, frozen=True):
-    """A schedule, exact at the moment of the answer."""
-
-    id: str
-    workflow: str
-    payload: object
-    time_field: str | None
-    cron: str
-    time_zone: str
-    description: str
-    overlap: str
-    catch_up: str
-    catch_up_ms: int | None
-    tags: list[str]
-    origin: str
-    paused: bool
-    created_at: datetime
-    updated_at: datetime
-    upcoming: list[datetime]
-    waiting: int
-    history: list[ScheduleEvent]
-
-
-class Backfill(msgspec.Struct, frozen=True):
-    """What a backfill will run."""
-
-    times: int
-    first_at: datetime | None
-    last_at: datetime | None

@@ -12,6 +12,7 @@ from typing import Generic, ParamSpec, Self, TypeVar, overload
 import httpx
 
 from orchestrator.client import events, jobs, operations, triggers
+from orchestrator.client import keys as key_calls
 from orchestrator.client.connection import Connection, answer_of, lost
 from orchestrator.client.flow import Effect, Emit, Flow, Open, Pause, Read, Reply, Send, Stream
 from orchestrator.client.retries import Retries, with_retries
@@ -273,5 +274,10 @@ class Client(Producer):
     workflows = call(operations.workflows)
     get_catalog = call(operations.get_catalog)
     rebuild_catalog = call(operations.rebuild_catalog)
+    create_key = call(key_calls.create_key)
+    keys = stream(key_calls.keys)
+    get_current_key = call(key_calls.get_current_key)
+    revoke_key = call(key_calls.revoke_key)
+    audit = stream(key_calls.audit)
     metrics = call(operations.metrics)
     health = call(operations.health)

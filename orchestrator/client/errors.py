@@ -52,7 +52,7 @@ class UnexpectedAnswerError(ClientError):
 class ProblemError(ClientError):
     """The server refused the request, or failed to serve it."""
 
-    def __init__(self, status: int, problem: Problem) -> None:
+    def __init__(self, status: int, problem: Problem, request_id: str | None = None) -> None:
         detail = problem.detail or problem.code
         faults = "".join(
             f"; {item.path}: {item.message}" for item in problem.errors or () if item.message not in detail
@@ -60,6 +60,8 @@ class ProblemError(ClientError):
         super().__init__(f"{detail}{faults}")
         self.status = status
         self.code = problem.code
+        #: What the server's log and audit entries call the request.
+        self.request_id = request_id
         #: The whole document.
         self.problem = problem
 
@@ -123,7 +125,7 @@ _BY_STATUS = {
 }
 
 
-def problem_error(status: int, problem: Problem) -> ProblemError:
+def problem_error(status: int, problem: Problem, request_id: str | None = None) -> ProblemError:
     """Return the error of a refusal."""
     kind = _BY_STATUS.get(status, UnavailableError if status >= 500 else InvalidRequestError)
-    return kind(status, problem)
+    return kind(status, problem, request_id)

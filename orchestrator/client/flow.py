@@ -179,7 +179,7 @@ def checked(reply: Reply, request: Request) -> Answer:
         raise NoAnswerError(reply.cause, maybe_done=reply.sent and request.method != "GET")
     assert isinstance(reply, Answer)  # noqa: S101 - narrows
     if not reply.is_success:
-        raise problem_error(reply.status, problem_of(reply))
+        raise problem_error(reply.status, problem_of(reply), reply.headers.get("x-request-id"))
     return reply
 
 

@@ -38,11 +38,13 @@ from orchestrator.client.flow import (
     send,
 )
 from orchestrator.client.payloads import (
+    Budget,
     NewJob,
     Options,
     get,
     path,
     post,
+    wire,
     wire_job,
     without_none,
 )
@@ -122,13 +124,14 @@ def pause(job_id: str) -> Flow[StatusChange]:
     return ask(post(path("/v1/jobs/{}/pause", job_id)), StatusChange)
 
 
-def resume(job_id: str) -> Flow[StatusChange]:
-    """Have a paused job go on.
+def resume(job_id: str, *, budget: Budget | None = None) -> Flow[StatusChange]:
+    """Have a paused job go on, with a budget instead of the one that it has used up.
 
     Raises:
         ConflictError: it is not paused.
     """
-    return ask(post(path("/v1/jobs/{}/resume", job_id), repeat="unserved"), StatusChange)
+    body = without_none(budget=wire(budget))
+    return ask(post(path("/v1/jobs/{}/resume", job_id), body, repeat="unserved"), StatusChange)
 
 
 def retry(job_id: str, *, from_step: str | None = None, scratch: bool = False) -> Flow[StatusChange]:

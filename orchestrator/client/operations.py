@@ -8,10 +8,11 @@ from typing import Literal, TypedDict, Unpack
 
 import msgspec
 
-from orchestrator.client.answers import (
-    Accepted,
+from orchestrator.client.answers import Accepted, BulkItem
+from orchestrator.client.flow import Emit, Flow, Request, Stream, ask, new_key, send
+from orchestrator.client.jobs import emit_bulk
+from orchestrator.client.operator_answers import (
     Backfill,
-    BulkItem,
     Catalog,
     DeadLetter,
     DeadLetterPage,
@@ -25,8 +26,6 @@ from orchestrator.client.answers import (
     Workflow,
     Workflows,
 )
-from orchestrator.client.flow import Emit, Flow, Request, Stream, ask, new_key, send
-from orchestrator.client.jobs import emit_bulk
 from orchestrator.client.payloads import get, path, post, with_body, without_none
 
 

@@ -25,6 +25,18 @@ class Idempotency(TypedDict, total=False):
     on_ended: Literal["return", "new_if_failed", "new"]
 
 
+class Budget(TypedDict, total=False):
+    """How much a job may use before it is paused."""
+
+    rows_written: int
+    rows_read: int
+    slices: int
+    active: Duration
+    calls: int
+    subrequests: int
+    estimated_usd: float
+
+
 class Options(TypedDict, total=False):
     """Options of one job; docs/clients.md and the OpenAPI document say what each does."""
 
@@ -43,6 +55,7 @@ class Options(TypedDict, total=False):
     lane_keys: dict[str, str]
     mode: Literal["queue", "direct"]
     tenant: str
+    budget: Budget
 
 
 class NewJob(msgspec.Struct, frozen=True):
@@ -71,10 +84,10 @@ def _encode_other(value: object) -> object:
 
 def wire_options(options: Options, key: str) -> dict[str, object]:
     """Return a job's options as the API takes them; ``key`` stands in when there is no idempotency key."""
-    wire = {name: _wire(value) for name, value in options.items()}
-    if "idempotency_key" not in wire and "idempotency" not in wire:
-        wire["idempotency_key"] = key
-    return wire
+    found = {name: wire(value) for name, value in options.items()}
+    if "idempotency_key" not in found and "idempotency" not in found:
+        found["idempotency_key"] = key
+    return found
 
 
 def wire_job(workflow: str, payload: object, options: Options, key: str) -> dict[str, object]:
@@ -83,11 +96,12 @@ def wire_job(workflow: str, payload: object, options: Options, key: str) -> dict
     return {"workflow": workflow, "payload": body, "options": wire_options(options, key)}
 
 
-def _wire(value: object) -> object:
+def wire(value: object) -> object:
+    """Return a value with its durations in seconds."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Mapping):
-        return {name: _wire(item) for name, item in cast("Mapping[str, object]", value).items()}
+        return {name: wire(item) for name, item in cast("Mapping[str, object]", value).items()}
     return value
 
 

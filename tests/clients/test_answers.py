@@ -10,7 +10,7 @@ from typing import Union, cast, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from orchestrator.client import AsyncClient, Client, answers, payloads
+from orchestrator.client import AsyncClient, Client, answers, operator_answers, payloads
 from orchestrator.client.blocking import call as blocking_call
 from orchestrator.client.blocking import stream as blocking_stream
 from orchestrator.client.nonblocking import call as awaited_call
@@ -22,11 +22,17 @@ Schema = dict[str, object]
 #: Our names of the document's schemas.
 NAMES = {
     "Accepted": "AcceptedOut",
+    "ApiKey": "KeyOut",
+    "AuditEntry": "AuditEntryOut",
+    "AuditPage": "AuditOut",
     "Backfill": "BackfillOut",
     "Batch": "BatchOut",
     "BatchItem": "BatchItemOut",
     "Bulk": "BulkOut",
     "BulkItem": "BulkItemOut",
+    "Cost": "CostOut",
+    "CreatedKey": "NewKeyOut",
+    "CurrentKey": "CurrentKeyOut",
     "DeadLetter": "DeadLetterOut",
     "DeadLetterPage": "DeadLettersOut",
     "Catalog": "CatalogOut",
@@ -38,6 +44,7 @@ NAMES = {
     "JobError": "ErrorOut",
     "JobPage": "JobsOut",
     "JobSummary": "SummaryOut",
+    "KeyPage": "KeysOut",
     "KeyLimit": "KeyLimitOut",
     "Lane": "LaneOut",
     "Lanes": "LanesOut",
@@ -68,7 +75,11 @@ PLAIN: dict[object, str] = {
     type(None): "null",
     datetime: "date-time",
 }
-STRUCTS = [item for item in vars(answers).values() if isinstance(item, type) and issubclass(item, msgspec.Struct)]
+STRUCTS = [
+    item
+    for item in {**vars(answers), **vars(operator_answers)}.values()
+    if isinstance(item, type) and issubclass(item, msgspec.Struct)
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +100,11 @@ def test_members_are_those_of_the_document(struct: type[msgspec.Struct], schemas
 
 
 def test_options_are_those_of_the_document(schemas: dict[str, Schema]) -> None:
-    for ours, theirs in ((payloads.Options, "OptionsIn"), (payloads.Idempotency, "IdempotencyIn")):
+    for ours, theirs in (
+        (payloads.Options, "OptionsIn"),
+        (payloads.Idempotency, "IdempotencyIn"),
+        (payloads.Budget, "BudgetIn"),
+    ):
         assert get_type_hints(ours).keys() == cast("Schema", schemas[theirs]["properties"]).keys()
 
 
@@ -152,7 +167,9 @@ def test_every_operation_of_the_api_has_its_method() -> None:
         "get_job_events": "stream_events",
         "get_job_steps": "get_steps",
         "get_metrics": "metrics",
+        "list_audit": "audit",
         "list_dead_letters": "dead_letters",
+        "list_keys": "keys",
         "list_lanes": "lanes",
         "list_schedules": "schedules",
         "list_workflows": "workflows",

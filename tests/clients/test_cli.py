@@ -98,6 +98,8 @@ def test_every_option_of_enqueue_reaches_the_job(run: Run, api: Api, tmp_path: P
     run("enqueue", "keep", "{}", "--at", tomorrow, "--tenant", "org_1")
     run("enqueue", "keep", "{}", "--debounce", "5s", "--key", "d")
     at, debounced = (item.options for item in api.backend.requests[1:])
+    run("enqueue", "keep", "{}", "--budget", "0.5")
+    assert api.backend.requests.pop().options.budget.estimated_usd == 0.5
     assert (at.tenant, at.delay_ms > 0, debounced.debounce_ms) == ("org_1", True, 5_000)
     assert (options.lane_keys, options.mode, options.idempotency_key) == ({"key": "ns"}, "direct", "k")
     run("enqueue", "diagnostic-echo", "-", stdin='{"steps": 3}')
@@ -237,6 +239,23 @@ def test_workflows_and_the_catalog(run: Run, api: Api) -> None:
     assert "complete" in run("catalog").stdout
 
 
+def test_keys_and_the_audit_log(run: Run, api: Api) -> None:
+    created = run(
+        "keys", "create", "the app", "-s", "enqueue", "-s", "read", "--tenant", "t1", "--expires-in", "1d", "--json"
+    )
+    (made,) = lines(created)
+    assert (made["scopes"], made["tenant"], str(made["key"]).startswith("dok_")) == (["enqueue", "read"], "t1", True)
+    shown = run("keys").stdout
+    assert ("the app" in shown, "tenant t1" in shown, str(made["key"]) in shown) == (True, True, False)
+    assert lines(run("keys", "current", "--json"))[0]["id"] == "root"
+    run("keys", "revoke", str(made["id"]))
+    assert "revoked" in run("keys").stdout
+    assert error(run("keys", "revoke", "key_nothing", "--json", exit_code=Exit.NOT_FOUND))["code"] == "unknown_key"
+    entries = lines(run("audit", "--target", str(made["id"]), "--json"))
+    assert {entry["operation"] for entry in entries} == {"revoke_key", "create_key"}
+    assert "create_key" in run("audit", "--key", "root").stdout
+
+
 def test_a_list_that_is_not_whole_says_so(run: Run, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def some(_client: Client, **_where: object) -> JobPage:
         return JobPage(jobs=[], next_cursor=None, incomplete=["catalog-4-0"])
@@ -250,8 +269,9 @@ def test_an_export_is_a_whole_file_or_none(run: Run, api: Api, tmp_path: Path, m
     job_id = api.start("keep", {"value": 5})
     api.run()
     run("export", job_id, "-o", "job.json")
-    assert json.loads((tmp_path / "job.json").read_text())["format"]
-    assert json.loads(run("export", job_id).stdout) == json.loads((tmp_path / "job.json").read_text())
+    saved, printed = json.loads((tmp_path / "job.json").read_text()), json.loads(run("export", job_id).stdout)
+    assert saved["job"]["job_id"] == job_id
+    assert printed.keys() == saved.keys()
 
     def broken(_client: Client, _job_id: str) -> Iterator[bytes]:
         yield b'{"format":1,"job":{}'

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from orchestrator.client import JobUnsuccessfulError, NoAnswerError, NotFoundError, WaitTimeoutError, events
+from orchestrator.client.answers import Cost
 from orchestrator.client.events import MAX_BREAKS, SseParser
 from orchestrator.client.flow import Answer, Lost, Request
 from tests.clients.support import Script, json_answer, problem_answer
@@ -13,6 +14,7 @@ from tests.clients.support import Script, json_answer, problem_answer
 AT = "2026-11-26T12:00:00.000Z"
 KINDS = ("job.created", "job.started", "step.completed", "job.completed")
 OPENED = Answer(200, {"content-type": "text/event-stream"}, b"")
+COST = {field.name: 0 for field in msgspec.structs.fields(Cost)}
 BROKEN = Lost("the connection broke", sent=True)
 
 
@@ -54,6 +56,8 @@ def job(status: str, **members: object) -> Answer:
             "rows_written": 0,
             "revision": 1,
             "waits": [],
+            "tenant": None,
+            "cost": COST,
             **members,
         }
     )

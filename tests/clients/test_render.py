@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from orchestrator.cli import render
 from orchestrator.cli.output import Output, to_json
 from orchestrator.cli.watch import Pace
-from orchestrator.client.answers import Event, Job, JobError, JobSummary, Progress, Step, Wait
+from orchestrator.client.answers import Cost, Event, Job, JobError, JobSummary, Progress, Step, Wait
 
 NOW = datetime(2026, 11, 26, 12, 0, 30, tzinfo=UTC)
 JOB = Job(
@@ -37,6 +37,23 @@ JOB = Job(
     rows_written=2_500,
     revision=9,
     waits=[Wait(kind="children", key="documents", reason="waiting for child jobs", due_at=NOW + timedelta(minutes=2))],
+    tenant="org_1",
+    cost=Cost(
+        rows_read=90,
+        rows_written=2_500,
+        requests=12,
+        calls=4,
+        subrequests=7,
+        queue_operations=3,
+        blob_writes=1,
+        blob_reads=2,
+        alarms_set=6,
+        alarms_fired=3,
+        slices=3,
+        active_ms=2_500,
+        storage_bytes=40_960,
+        estimated_usd=0.00123,
+    ),
 )
 ENDED = msgspec.structs.replace(
     JOB,
@@ -44,6 +61,7 @@ ENDED = msgspec.structs.replace(
     progress=None,
     metadata={},
     tags=[],
+    tenant=None,
     crashes=0,
     waits=[],
     finished_at=NOW - timedelta(seconds=4),
@@ -65,7 +83,9 @@ def test_a_job_at_work() -> None:
         "│ ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸            1,500 / 2,000 documents   75%  50/s  10 s left │",
         "│ waits for  children documents: waiting for child jobs, in 2 min                              │",
         "│ tags       org_1 · job_2                                                                     │",
+        "│ tenant     org_1                                                                             │",
         "│ token      t                                                                                 │",
+        "│ cost       $0.00123 by list prices · 2.5 s at work · 12 requests, 7 subrequests · 41 kB kept │",
         "╰───────────────────────────────────────────────────────────── run_01kx3m0d5v9q8w7e6r5t4y3u2z ─╯",
     ]
 
@@ -75,6 +95,7 @@ def test_a_job_that_failed() -> None:
         "│ ✘ failed  created 30 s ago · took 25 s · 1,204 steps · 3 slices · 2,500 rows written         │",
         "│ error  parser_failed  The parser said no  (step parse, attempt 3)                            │",
         "│        HTTP 500                                                                              │",
+        "│ cost   $0.00123 by list prices · 2.5 s at work · 12 requests, 7 subrequests · 41 kB kept     │",
     ]
 
 
@@ -117,6 +138,7 @@ def test_ids_are_never_broken(width: int) -> None:
         status="completed",
         tags=["t"] * 12,
         parent_id=None,
+        tenant=None,
         created_at=NOW,
         updated_at=NOW,
         finished_at=NOW,

@@ -21,7 +21,8 @@ from orchestrator.cli.checks import State
 from orchestrator.cli.main import app
 from orchestrator.cli.wrangler import Done, Wrangler
 from orchestrator.client import Client, ConfigurationError
-from orchestrator.client.answers import JobError, Lane
+from orchestrator.client.answers import JobError
+from orchestrator.client.operator_answers import Lane
 from orchestrator.client.settings import Target
 from tests.clients.support import QUICK, URL, InProcess
 from tests.clients.test_render import ENDED

@@ -189,13 +189,11 @@ export class OrchestratorClient {
   }
 
   /** Yield the jobs that a filter finds in the catalog, newest first, page by page. */
-  async *searchJobs(filter: JobFilter = {}): AsyncGenerator<JobSummary, void> {
-    for (let cursor: string | undefined; ; ) {
-      const page = await this.listJobs({ ...filter, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
-      yield* page.jobs;
-      if (page.next_cursor === null) return;
-      cursor = page.next_cursor;
-    }
+  searchJobs(filter: JobFilter = {}): AsyncGenerator<JobSummary, void> {
+    return pages(async (query): Promise<Page<JobSummary>> => {
+      const page = await this.listJobs({ ...filter, ...query });
+      return { items: page.jobs, next: page.next_cursor };
+    });
   }
 
   /** Ask a job to stop. Steps under way end first, and the workflow's own cleaning up runs. */
@@ -209,10 +207,10 @@ export class OrchestratorClient {
     return unwrap(await this.#api.POST("/v1/jobs/{job_id}/pause", { params: { path: { job_id: jobId } } }));
   }
 
-  /** Have a paused job go on. */
-  async resume(jobId: string): Promise<StatusChange> {
+  /** Have a paused job go on, with a budget instead of the one that it has used up. */
+  async resume(jobId: string, body: Schemas["ResumeIn"] = {}): Promise<StatusChange> {
     const params = { path: { job_id: jobId } };
-    return unwrap(await this.#api.POST("/v1/jobs/{job_id}/resume", { params, fetch: this.#fetch("unserved") }));
+    return unwrap(await this.#api.POST("/v1/jobs/{job_id}/resume", { params, body, fetch: this.#fetch("unserved") }));
   }
 
   /** Run a job that ended without success again: from its failed steps, a named step, or scratch. */
@@ -242,30 +240,24 @@ export class OrchestratorClient {
   }
 
   /** Act on many jobs, those named or those that a filter finds, and yield what became of each. */
-  async *bulk(
+  bulk(
     action: Schemas["BulkIn"]["action"],
     which: { ids: string[] } | { filter: NonNullable<Schemas["BulkIn"]["filter"]> },
     reason = "",
   ): AsyncGenerator<BulkItem, void> {
-    for (let cursor: string | null | undefined = null; cursor !== undefined; ) {
+    return pages(async ({ cursor = null }): Promise<Page<BulkItem>> => {
       const body = { action, reason, cursor, ...which };
-      const page: Schemas["BulkOut"] = unwrap(
-        await this.#api.POST("/v1/jobs/bulk", { body, fetch: this.#fetch("unserved") }),
-      );
-      yield* page.results;
-      cursor = page.next_cursor ?? undefined;
-    }
+      const page = unwrap(await this.#api.POST("/v1/jobs/bulk", { body, fetch: this.#fetch("unserved") }));
+      return { items: page.results, next: page.next_cursor };
+    });
   }
 
   /** Yield jobs and messages that gave up, newest first, each with its cause. */
-  async *deadLetters(filter: LetterFilter & { redriven?: boolean } = {}): AsyncGenerator<DeadLetter, void> {
-    for (let cursor: string | null = null; ; ) {
-      const query: Record<string, unknown> = { ...filter, limit: PAGE, ...(cursor === null ? {} : { cursor }) };
-      const page: Schemas["DeadLettersOut"] = unwrap(await this.#api.GET("/v1/dead-letters", { params: { query } }));
-      yield* page.dead_letters;
-      if (page.next_cursor === null) return;
-      cursor = page.next_cursor;
-    }
+  deadLetters(filter: LetterFilter & { redriven?: boolean } = {}): AsyncGenerator<DeadLetter, void> {
+    return pages(async (query): Promise<Page<DeadLetter>> => {
+      const page = unwrap(await this.#api.GET("/v1/dead-letters", { params: { query: { ...filter, ...query } } }));
+      return { items: page.dead_letters, next: page.next_cursor };
+    });
   }
 
   /** Try a dead letter again: a failed job runs again, a message is sent again. */
@@ -276,15 +268,12 @@ export class OrchestratorClient {
   }
 
   /** Try many dead letters again, those named or those that a filter finds, and yield what became of each. */
-  async *redriveMany(which: { ids: string[] } | { filter: LetterFilter }): AsyncGenerator<BulkItem, void> {
-    for (let cursor: string | null | undefined = null; cursor !== undefined; ) {
+  redriveMany(which: { ids: string[] } | { filter: LetterFilter }): AsyncGenerator<BulkItem, void> {
+    return pages(async ({ cursor = null }): Promise<Page<BulkItem>> => {
       const body = { cursor, ...which };
-      const page: Schemas["BulkOut"] = unwrap(
-        await this.#api.POST("/v1/dead-letters/redrive", { body, fetch: this.#fetch("unserved") }),
-      );
-      yield* page.results;
-      cursor = page.next_cursor ?? undefined;
-    }
+      const page = unwrap(await this.#api.POST("/v1/dead-letters/redrive", { body, fetch: this.#fetch("unserved") }));
+      return { items: page.results, next: page.next_cursor };
+    });
   }
 
   /** Return the workflows that jobs may be of, each with the JSON schema of its payload. */
@@ -312,15 +301,53 @@ export class OrchestratorClient {
     return unwrap(await this.#api.POST("/v1/lanes/{name}/resume", { params: { path: { name } } }));
   }
 
+  /** Return the shards of the catalog, and whether each knows every job of its own. */
+  async getCatalog(): Promise<Catalog> {
+    return unwrap(await this.#api.GET("/v1/catalog"));
+  }
+
+  /** Have shards of the catalog, all of them unless told otherwise, ask the jobs for everything again. */
+  async rebuildCatalog(shards?: string[]): Promise<Catalog> {
+    return unwrap(await this.#api.POST("/v1/catalog/rebuild", { body: { shards: shards ?? null } }));
+  }
+
+  /** Make an API key; what opens it is in this answer only, so it is not asked for twice. */
+  async createKey(key: Schemas["KeyIn"]): Promise<Schemas["NewKeyOut"]> {
+    return unwrap(await this.#api.POST("/v1/keys", { body: key, fetch: this.#fetch("unserved") }));
+  }
+
+  /** End a key's use, within 30 seconds everywhere; again changes nothing. */
+  async revokeKey(keyId: string): Promise<void> {
+    done(await this.#api.DELETE("/v1/keys/{key_id}", { params: { path: { key_id: keyId } } }));
+  }
+
+  /** Return what the key of this client may do. */
+  async getCurrentKey(): Promise<Schemas["CurrentKeyOut"]> {
+    return unwrap(await this.#api.GET("/v1/keys/current"));
+  }
+
+  /** Yield the API keys, newest first. */
+  keys(): AsyncGenerator<Schemas["KeyOut"], void> {
+    return pages(async (query): Promise<Page<Schemas["KeyOut"]>> => {
+      const page = unwrap(await this.#api.GET("/v1/keys", { params: { query } }));
+      return { items: page.keys, next: page.next_cursor };
+    });
+  }
+
+  /** Yield control actions, newest first, refused ones included. */
+  audit(filter: { target?: string; key_id?: string } = {}): AsyncGenerator<Schemas["AuditEntryOut"], void> {
+    return pages(async (query): Promise<Page<Schemas["AuditEntryOut"]>> => {
+      const page = unwrap(await this.#api.GET("/v1/audit", { params: { query: { ...filter, ...query } } }));
+      return { items: page.entries, next: page.next_cursor };
+    });
+  }
+
   /** Yield the schedules, in the order of their ids. */
-  async *schedules(filter: { workflow?: string; tag?: string } = {}): AsyncGenerator<ScheduleSummary, void> {
-    for (let cursor: string | null = null; ; ) {
-      const query: Record<string, unknown> = { ...filter, limit: PAGE, ...(cursor === null ? {} : { cursor }) };
-      const page: Schemas["SchedulesOut"] = unwrap(await this.#api.GET("/v1/schedules", { params: { query } }));
-      yield* page.schedules;
-      if (page.next_cursor === null) return;
-      cursor = page.next_cursor;
-    }
+  schedules(filter: { workflow?: string; tag?: string } = {}): AsyncGenerator<ScheduleSummary, void> {
+    return pages(async (query): Promise<Page<ScheduleSummary>> => {
+      const page = unwrap(await this.#api.GET("/v1/schedules", { params: { query: { ...filter, ...query } } }));
+      return { items: page.schedules, next: page.next_cursor };
+    });
   }
 
   /** Make a schedule; without an id it gets one. Asking again for just the same one returns what is there. */
@@ -410,6 +437,21 @@ export class OrchestratorClient {
     } finally {
       clearTimeout(timer);
     }
+  }
+}
+
+interface Page<T> {
+  items: readonly T[];
+  next?: string | null | undefined;
+}
+
+/** Yield the items of every page. */
+async function* pages<T>(ask: (query: { limit: number; cursor?: string }) => Promise<Page<T>>): AsyncGenerator<T, void> {
+  let page = await ask({ limit: PAGE });
+  yield* page.items;
+  while (page.next) {
+    page = await ask({ limit: PAGE, cursor: page.next });
+    yield* page.items;
   }
 }
 
