@@ -966,6 +966,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Alerts
+         * @description Alerts that fire, are about to, or are over since a week at most; and notices that have not arrived.
+         *
+         *     Needs a key with the scope `read`, without a restriction to a tenant or to workflows.
+         */
+        get: operations["get_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1009,6 +1031,86 @@ export interface components {
              * @description Whether an earlier request had recorded this job
              */
             deduplicated: boolean;
+        };
+        /**
+         * AlertOut
+         * @description One alert: a rule, and what it is about.
+         */
+        AlertOut: {
+            /**
+             * Alert
+             * @enum {string}
+             */
+            alert: "queue_depth" | "error_rate" | "stuck_jobs" | "dead_letters";
+            /**
+             * Subject
+             * @description A queue, `lane NAME`, or `all`
+             * @example agentset-ingest-queue
+             */
+            subject: string;
+            /**
+             * Status
+             * @description `pending` is above its threshold, but not for long enough to tell anybody
+             * @enum {string}
+             */
+            status: "pending" | "firing" | "resolved";
+            /** Value */
+            value: number;
+            /** Threshold */
+            threshold: number;
+            /**
+             * Detail
+             * @example {
+             *       "trigger-ingestion-job": 12
+             *     }
+             */
+            detail: {
+                [key: string]: number;
+            };
+            /**
+             * Since
+             * Format: date-time
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            since: string;
+            /** Fired At */
+            fired_at: string | null;
+            /**
+             * Told At
+             * @description When people were last told that it fires
+             */
+            told_at: string | null;
+            /** Resolved At */
+            resolved_at: string | null;
+        };
+        /**
+         * AlertsOut
+         * @description The alerts, and what people have not been told.
+         */
+        AlertsOut: {
+            /**
+             * Evaluated At
+             * @description Old when the platform's tick does not come
+             */
+            evaluated_at: string | null;
+            /**
+             * Missing
+             * @description What did not answer then; alerts about it may be missing
+             * @example [
+             *       "catalog-4-0"
+             *     ]
+             */
+            missing: string[];
+            /** Alerts */
+            alerts: components["schemas"]["AlertOut"][];
+            /** Undelivered */
+            undelivered: components["schemas"]["UndeliveredOut"][];
+            /**
+             * Silent Because
+             * @description Why nobody is told at all
+             * @example ALERT_WEBHOOK_URL is not set
+             */
+            silent_because: string | null;
         };
         /**
          * AuditEntryOut
@@ -2860,6 +2962,41 @@ export interface components {
             id: string;
         };
         /**
+         * UndeliveredOut
+         * @description A notice that has not arrived.
+         */
+        UndeliveredOut: {
+            /**
+             * Id
+             * @description The delivery's webhook-id
+             * @example dead_letters/all/1764190800000/1
+             */
+            id: string;
+            /**
+             * Text
+             * @example Alert: 3 dead letters wait for somebody (threshold 0)
+             */
+            text: string;
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-11-24T12:00:00.000Z
+             */
+            at: string;
+            /** Attempts */
+            attempts: number;
+            /**
+             * Error
+             * @description Why the last try failed
+             * @example http_500
+             */
+            error: string | null;
+            /** Next At */
+            next_at: string | null;
+            /** Given Up At */
+            given_up_at: string | null;
+        };
+        /**
          * WaitOut
          * @description What a job waits for, and why.
          */
@@ -3862,7 +3999,10 @@ export interface operations {
     create_jobs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The call may be repeated: each item without a key of its own gets this one and its position */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4058,6 +4198,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4089,7 +4231,10 @@ export interface operations {
     get_job: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Entity tags of answers that the caller has */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 /** @description A job's id */
                 job_id: string;
@@ -4101,6 +4246,8 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4161,6 +4308,15 @@ export interface operations {
                     "application/json": components["schemas"]["JobOut"];
                 };
             };
+            /** @description The answer is the one that `If-None-Match` names */
+            304: {
+                headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             401: components["responses"]["unauthorized"];
             403: components["responses"]["missing_scope"];
             404: components["responses"]["unknown_job"];
@@ -4209,7 +4365,10 @@ export interface operations {
     get_job_steps: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Entity tags of answers that the caller has */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 /** @description A job's id */
                 job_id: string;
@@ -4221,6 +4380,8 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4243,6 +4404,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["StepsOut"];
                 };
+            };
+            /** @description The answer is the one that `If-None-Match` names */
+            304: {
+                headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             401: components["responses"]["unauthorized"];
             403: components["responses"]["missing_scope"];
@@ -5124,6 +5294,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5178,6 +5350,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5232,6 +5406,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5286,6 +5462,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5340,6 +5518,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5394,6 +5574,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5424,7 +5606,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description As options.idempotency_key */
+                /** @description The call may be repeated: each item without a key of its own gets this one and its position */
                 "Idempotency-Key"?: string | null;
             };
             path?: never;
@@ -5447,6 +5629,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5719,6 +5903,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5764,6 +5950,8 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6169,6 +6357,8 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description Where it is found */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6344,6 +6534,69 @@ export interface operations {
             431: components["responses"]["headers_too_large"];
             500: components["responses"]["internal"];
             503: components["responses"]["catalog_incomplete_or_no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    get_alerts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "evaluated_at": "2026-11-24T12:00:00.000Z",
+                     *       "missing": [
+                     *         "catalog-4-0"
+                     *       ],
+                     *       "alerts": [
+                     *         {
+                     *           "alert": "queue_depth",
+                     *           "subject": "agentset-ingest-queue",
+                     *           "status": "pending",
+                     *           "value": 1,
+                     *           "threshold": 1,
+                     *           "detail": {
+                     *             "trigger-ingestion-job": 12
+                     *           },
+                     *           "since": "2026-11-24T12:00:00.000Z",
+                     *           "fired_at": "2026-11-24T12:00:00.000Z",
+                     *           "told_at": "2026-11-24T12:00:00.000Z",
+                     *           "resolved_at": "2026-11-24T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "undelivered": [
+                     *         {
+                     *           "id": "dead_letters/all/1764190800000/1",
+                     *           "text": "Alert: 3 dead letters wait for somebody (threshold 0)",
+                     *           "at": "2026-11-24T12:00:00.000Z",
+                     *           "attempts": 1,
+                     *           "error": "http_500",
+                     *           "next_at": "2026-11-24T12:00:00.000Z",
+                     *           "given_up_at": "2026-11-24T12:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "silent_because": "ALERT_WEBHOOK_URL is not set"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertsOut"];
+                };
+            };
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope_or_restricted_key"];
+            414: components["responses"]["uri_too_long"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
         };
     };
     get_metrics: {
