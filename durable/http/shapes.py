@@ -30,14 +30,16 @@ def answer(body: BaseModel, status: int = 200, *, exclude_none: bool = False, lo
 def answer_unless_known(request: Request, body: BaseModel) -> Response:
     """Return a model as a JSON response with an entity tag, or that the caller has it already (RFC 9110 §13.1.2).
 
-    The tag is made of the answer itself: some of what is shown changes without a new revision.
+    The tag is made of the answer itself, since some of what is shown changes without a new revision. It is a weak one:
+    looking at a job costs, and what it has cost is not part of it.
     """
-    content = body.model_dump_json().encode()
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    telling = body.model_dump_json(exclude={"cost"}).encode()
+    opaque = f'"{hashlib.sha256(telling).hexdigest()[:32]}"'
+    headers = {"etag": f"W/{opaque}"}
     known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or tag in _TAGS.findall(known):
-        return Response(status_code=304, headers={"etag": tag})
-    return Response(content, headers={"etag": tag}, media_type=_JSON)
+    if known.strip() == "*" or opaque in _TAGS.findall(known):
+        return Response(status_code=304, headers=headers)
+    return Response(body.model_dump_json(), headers=headers, media_type=_JSON)
 
 
 def job_out(view: JobView) -> answers.JobOut:

@@ -117,7 +117,7 @@ def test_what_a_key_may_not_see_does_not_exist_for_it(
     payload = {"steps": 1, "fail_at": 1}
     victim = api.start(workflow, payload, tags=["shared"], idempotency_key="k", **options)
     api.run()
-    before = api.get(f"/v1/jobs/{victim}/export").content
+    before = journal(api, victim)
     _, key = api.make_key("enqueue", "read", "operate", **restriction)
 
     def ask(method: str, path: str, body: object) -> tuple[int, str]:
@@ -142,7 +142,14 @@ def test_what_a_key_may_not_see_does_not_exist_for_it(
     ask("POST", "/v1/jobs/bulk", {"action": "retry", "filter": filters})
     ask("POST", "/v1/jobs/bulk", {"action": "delete", "filter": filters})
     ask("POST", "/v1/dead-letters/redrive", {"filter": {"kind": "job"}})
-    assert api.get(f"/v1/jobs/{victim}/export").content == before
+    assert journal(api, victim) == before
+
+
+def journal(api: Api, job_id: str) -> dict[str, Any]:
+    """Return everything that is stored of a job but what it costs to look at it."""
+    stored = api.get(f"/v1/jobs/{job_id}/export").json()
+    del stored["job"]["account"]
+    return stored
 
 
 def faceless(text: str) -> str:

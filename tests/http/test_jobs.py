@@ -146,11 +146,11 @@ def test_what_the_caller_has_is_not_sent_again(api: Api, path: str) -> None:
     job_id = api.start("stuck")
     first = api.get(f"/v1/jobs/{job_id}{path}")
     tag = first.headers["etag"]
-    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+    for known in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
         again = api.get(f"/v1/jobs/{job_id}{path}", if_none_match=known)
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    for other in ('"other"', tag.strip('"'), ""):
-        assert api.get(f"/v1/jobs/{job_id}{path}", if_none_match=other).content == first.content
+    for other in ('"other"', tag.split('"')[1], ""):
+        assert api.get(f"/v1/jobs/{job_id}{path}", if_none_match=other).status_code == 200
     api.run(for_ms=1_000)
     changed = api.get(f"/v1/jobs/{job_id}{path}", if_none_match=tag)
     assert changed.status_code == 200
