@@ -24,6 +24,7 @@ from orchestrator.operations import Token
 from orchestrator.ports import Database
 from orchestrator.tokens import TokenSigner
 from steps.billing.settings import StripeSettings
+from steps.demo_templates import DemoSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.outbound import OutboundSettings
 from steps.parser_service.config import ParserServiceSettings
@@ -176,6 +177,7 @@ def settings(env: bridge.Env) -> Settings:
         parser_service=ParserServiceSettings.from_env(texts),
         s3=S3Settings.from_env(texts),
         ingest=IngestSettings.from_env(texts),
+        demo=DemoSettings.from_env(texts),
         assets_url=texts.get("ASSETS_S3_URL"),
     )
 

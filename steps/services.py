@@ -10,6 +10,7 @@ from orchestrator import current_step
 from orchestrator.errors import OrchestratorError
 from orchestrator.ports import Blobs, Database, Http
 from steps.billing.settings import StripeSettings
+from steps.demo_templates import DemoSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.embeddings.workers_ai import WorkersAi
 from steps.outbound import OutboundSettings
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     parser_service: ParserServiceSettings = ParserServiceSettings()
     s3: S3Settings = S3Settings()
     ingest: IngestSettings = IngestSettings()
+    demo: DemoSettings = DemoSettings()
     webhooks: WebhookSettings = WebhookSettings()
     stripe: StripeSettings = StripeSettings()
     #: Public address of the assets' bucket, which the URLs of its objects begin with.

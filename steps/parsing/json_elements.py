@@ -40,11 +40,13 @@ class Elements(msgspec.Struct, frozen=True):
         items: as the ``json`` module decodes them.
         position: where the next ones are.
         done: whether the array, and the object around it, ended.
+        rest: the object's members behind the array, once it has ended.
     """
 
     items: list[object]
     position: ArrayPosition
     done: bool
+    rest: dict[str, object] = {}
 
 
 class JsonElements:
@@ -101,8 +103,8 @@ class JsonElements:
         while len(items) < limit and chars < max_chars:
             at = await self._next(at)
             if self._window.text[at] == "]":
-                await self._end(at + 1)
-                return Elements(items, ArrayPosition(position.offset, index), done=True)
+                rest = await self._end(at + 1)
+                return Elements(items, ArrayPosition(position.offset, index), True, rest)
             if index:
                 at = await self._next(await self._expect(",", at))
             before = self._window.offset_at(at)
@@ -114,16 +116,17 @@ class JsonElements:
         self._left = (position, at)
         return Elements(items, position, done=False)
 
-    async def _end(self, at: int) -> None:
-        """Check that the object ends as one."""
+    async def _end(self, at: int) -> dict[str, object]:
+        """Return the members behind the array; the object has to end as one."""
+        members: dict[str, object] = {}
         while True:
             at = await self._next(at)
             if self._window.text[at] == "}":
-                return
+                return members
             name, at = await self._name(await self._expect(",", at))
             if name == self._member:
                 _invalid("has two arrays of one name")
-            _, at = await self._value(at)
+            members[name], at = await self._value(at)
 
     async def _name(self, at: int) -> tuple[str, int]:
         at = await self._next(at)

@@ -39,6 +39,11 @@ def document_id_range(ingest_job_id: str) -> tuple[str, str]:
     return family + "0" * tail_chars, family + "z" * tail_chars
 
 
+def demo_job_id(namespace_id: str, template_id: str) -> str:
+    """Return the id of the ingest job that a namespace's demo data come from: seeding twice makes one."""
+    return "c" + _base36(_digest("demo", namespace_id, template_id), DOCUMENT_ID_CHARS - 1)
+
+
 def event_id(run_id: str, event: str, subject_id: str) -> str:
     """Return the id of an event for the outside world: the same in every replay of the run (domain.md §5.6).
 

@@ -21,7 +21,7 @@ from steps.services import Services, Settings
 from tests.billing.stub import API_KEY, StripeStub
 from tests.embeddings.stub_server import Received, Reply
 from tests.ingestion.embedder import embeddings
-from tests.platform import picture, scene
+from tests.platform import demo_files, picture, scene
 from tests.platform.faults import CrashingDatabase
 from tests.platform.picture import Picture
 from tests.platform.stubs import StubHttp
@@ -31,6 +31,7 @@ from tests.webhooks.stubs import Receivers
 T = TypeVar("T")
 EMBEDDINGS_ORIGIN = "https://embeddings.example.com"
 FILES_ORIGIN = "https://files.example.com"
+DEMO_ORIGIN = "https://assets.agentset.ai"
 HOOKS_ORIGIN = "https://hooks.example.com"
 
 
@@ -59,6 +60,7 @@ class Play:
                 scene.TURBOPUFFER_ORIGIN: self.turbopuffer,
                 EMBEDDINGS_ORIGIN: embeddings,
                 FILES_ORIGIN: _file,
+                DEMO_ORIGIN: demo_files.serve,
             }
         )
         self.settings = Settings(
