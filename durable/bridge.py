@@ -85,6 +85,21 @@ class Env:
         except JsException as error:
             raise ObjectCallError(error) from None
 
+    def write_point(self, binding: str, indexes: list[str], blobs: list[str], doubles: list[float]) -> None:
+        """Write a data point to Analytics Engine; do nothing where the binding is not there.
+
+        Raises:
+            ObjectCallError: the platform refused it.
+        """
+        if not self.has(binding):
+            return
+        try:
+            getattr(self._env, binding).writeDataPoint(
+                _object({"indexes": indexes, "blobs": blobs, "doubles": doubles})
+            )
+        except JsException as error:
+            raise ObjectCallError(error) from None
+
     def bucket(self, name: str) -> Bucket:
         """Return an R2 bucket."""
         return Bucket(getattr(self._env, name))

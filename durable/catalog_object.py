@@ -12,12 +12,13 @@ import msgspec
 from workers import DurableObject
 
 from durable import bridge, envelope
+from durable.analytics import BINDING, point_of
 from durable.catalog import Catalog
 from durable.catalog_model import CountsQuery, DeadLetterQuery, JobQuery, OverdueQuery, Redriven
 from durable.catalog_recovery import read_ledger
 from durable.ledger import EntryQuery
 from durable.object_calls import catalog_calls
-from durable.object_platform import ObjectPorts
+from durable.object_platform import ObjectPorts, write_log
 from durable.placement import layout_of
 from durable.recovery import Recoverer
 from orchestrator.errors import RetryableError
@@ -34,7 +35,8 @@ class CatalogObject(DurableObject):
         super().__init__(ctx, env)
         self._name = bridge.object_name(ctx)
         self._storage = bridge.Storage(ctx)
-        self._calls = catalog_calls(bridge.Env(env))
+        self._env = bridge.Env(env)
+        self._calls = catalog_calls(self._env)
         self._start()
 
     def _start(self) -> None:
@@ -108,7 +110,14 @@ class CatalogObject(DurableObject):
             await self._recoverer.tick()
 
     def _publish(self, summary: JobSummary) -> None:
-        self._catalog.publish(summary)
+        if not self._catalog.publish(summary):
+            return
+        point = point_of(summary)
+        try:
+            self._env.write_point(BINDING, point.indexes, point.blobs, point.doubles)
+        except bridge.ObjectCallError as error:
+            # The job's end is recorded; what was to be drawn of it is not worth telling it again.
+            write_log("warning", "analytics.failed", {"job_id": summary.id, "error": type(error).__name__})
 
     def _is_in_use(self) -> bool:
         return layout_of(self._name) == self._calls.layout

@@ -71,6 +71,13 @@ class Hyperdrive(msgspec.Struct, frozen=True):
     id: str
 
 
+class Dataset(msgspec.Struct, frozen=True):
+    """A binding of an Analytics Engine dataset."""
+
+    binding: str
+    dataset: str | None = None
+
+
 class Triggers(msgspec.Struct, frozen=True):
     """When the scheduled handler runs."""
 
@@ -93,6 +100,7 @@ class WranglerConfig(msgspec.Struct, frozen=True):
     queues: Queues = Queues()
     r2_buckets: list[Bucket] = []
     hyperdrive: list[Hyperdrive] = []
+    analytics_engine_datasets: list[Dataset] = []
     triggers: Triggers = Triggers()
     secrets: Secrets = Secrets()
     vars: dict[str, str] = {}
@@ -129,6 +137,8 @@ def miniflare_config(config: WranglerConfig, *, database_url: str | None, texts:
         env[producer.binding] = {"type": "queue", "name": producer.queue}
     for bucket in config.r2_buckets:
         env[bucket.binding] = {"type": "r2", "name": bucket.bucket_name}
+    for dataset in config.analytics_engine_datasets:
+        env[dataset.binding] = {"type": "analytics-engine-dataset", "name": dataset.dataset or dataset.binding}
     if database_url is not None:
         for database in config.hyperdrive:
             dev = {"connectionString": database_url}

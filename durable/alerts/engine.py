@@ -23,7 +23,7 @@ RETRY_MAX_MS: Final = 600_000
 GIVE_UP_MS: Final = 86_400_000
 #: A receiver has this long to answer; then, or when the object died, the delivery is tried again.
 TIMEOUT_MS: Final = 10_000
-_WATCHDOG_MS: Final = 30_000
+_WATCHDOG_MS: Final = 15_000
 #: Notices sent per tick, and shown.
 BATCH: Final = 20
 SHOWN: Final = 100

@@ -15,6 +15,8 @@ from tests.embeddings.stub_server import Received, Reply, StubServer
 from tests.workerd.scene import changed_configuration
 
 SECRET = "a secret of the tests"
+#: Jobs that end are points, too, where the binding is there.
+ANALYTICS = '[[analytics_engine_datasets]]\nbinding = "ANALYTICS"\ndataset = "jobs"'
 WAIT_S = 60.0
 
 
@@ -60,7 +62,7 @@ def test_a_dead_letter_is_told_through_a_crash_and_its_end_too(tmp_path: Path) -
         settings = (
             f'ALERT_WEBHOOK_URL = "{server.url}/hook"\nALERT_WEBHOOK_SECRET = "{SECRET}"\nALERT_CLEAR_MINUTES = "0"'
         )
-        options = changed_configuration(tmp_path, "[triggers]", f"[vars]\n{settings}\n\n[triggers]")
+        options = changed_configuration(tmp_path, "[triggers]", f"[vars]\n{settings}\n\n{ANALYTICS}\n\n[triggers]")
         with LocalStack(tmp_path / "state", arguments=["--no-services", *options]) as stack:
             with stack.client() as client:
                 job_id = start_failing(client)
@@ -83,3 +85,4 @@ def test_a_dead_letter_is_told_through_a_crash_and_its_end_too(tmp_path: Path) -
                 wait_until(lambda: len(told(server)) == 2, timeout_s=WAIT_S)
                 assert told(server)[1] == ("alert.resolved", "dead_letters", 0)
                 assert shown(client) == {"dead_letters": "resolved"}
+            assert not [line for line in stack.lines if "analytics.failed" in line or '"level":"error"' in line]

@@ -193,6 +193,7 @@ class WorldBackend:
         return await (await self._fed()).states()
 
     async def alerts(self) -> AlertsView:
+        self._maybe_fail("alerts")
         return self.alert_host.engine.view()
 
     async def observe(self, observation: Observation) -> None:
@@ -205,6 +206,7 @@ class WorldBackend:
         return await self.catalog.catalog.rebuild(names)
 
     async def lane(self, name: str) -> LaneView:
+        self._maybe_fail("lane")
         return self.world.lanes.get(name).call(lambda engine: engine.view(name))
 
     async def pause_lane(self, name: str) -> LaneView:

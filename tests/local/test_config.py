@@ -70,6 +70,12 @@ def test_bindings_reach_miniflare(wrangler: config.WranglerConfig) -> None:
     assert env["API_KEY"] == {"type": "text", "value": "k"}
 
 
+def test_each_migration_of_the_object_classes_has_a_tag_of_its_own(wrangler: config.WranglerConfig) -> None:
+    tags = [migration.tag for migration in wrangler.migrations]
+    assert tags == [f"v{number}" for number in range(1, len(tags) + 1)]
+    assert len(set(wrangler.class_names())) == len(wrangler.class_names())
+
+
 def write(package: Path, **modules: str) -> Path:
     package.mkdir()
     for name, source in modules.items():
