@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from orchestrator.child_operations import ChildHandle, JoinOp, OnParentEnd, StartOp, StopOp
-from orchestrator.errors import InvalidRequestError
 from orchestrator.ids import checked_name
 from orchestrator.lane import Rate, Reserve, bucket_name
 from orchestrator.limits import STEP_TIMEOUT_MS
-from orchestrator.model import ChildOutcome, JobOptions, Progress
+from orchestrator.model import Progress
 from orchestrator.operations import (
+    AttemptOp,
     Batch,
     BatchSize,
-    ChildrenOp,
-    ChildRequest,
     EachOp,
     GatherOp,
     Operation,
@@ -30,15 +26,15 @@ from orchestrator.operations import (
     TransactionOp,
     WaitOp,
 )
+from orchestrator.other_jobs import OtherJobs
 from orchestrator.ports import Connection
 from orchestrator.retry import RetryPolicy
-from orchestrator.sources import Source, as_source
+from orchestrator.sources import Source, as_source, known_length
 from orchestrator.step_options import StepOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
-OnFailure = Literal["fail_fast", "collect"] | int
 
 
 class Recorder(Protocol):
@@ -56,6 +52,10 @@ class Recorder(Protocol):
         """Tell which side of a change to the code this job takes, recording it the first time."""
         ...
 
+    def register(self, op: AttemptOp[object]) -> None:
+        """Have an undo step run when the workflow fails or is cancelled."""
+        ...
+
     def set_progress(self, progress: Progress) -> None:
         """Show progress."""
         ...
@@ -69,7 +69,7 @@ class Recorder(Protocol):
         ...
 
 
-class JobContext:
+class JobContext(OtherJobs):
     """Operations of a workflow. Each returns an awaitable of the engine's own; nothing else may be awaited.
 
     Names identify operations across replays and deploys: the same name in sequence is numbered, in parallel code give
@@ -98,13 +98,32 @@ class JobContext:
         self, *, key: str | None = None, retry: RetryPolicy | None = None, timeout_ms: int = STEP_TIMEOUT_MS
     ) -> StepOptions:
         """Return a maker of steps with an explicit key, retry policy or timeout."""
-        return StepOptions(key=key, retry=retry or self._retry, timeout_ms=timeout_ms)
+        return StepOptions(key=key, retry=retry or self._retry, timeout_ms=timeout_ms, register=self._recorder.register)
 
     def transaction(
         self, name: str, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> TransactionOp[T]:
         """Run ``fn(connection, *args)`` in a database transaction whose effect happens exactly once (design.md §6)."""
         return self.options().transaction(name, fn, *args, **kwargs)
+
+    def compensate(self, name: str, fn: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have ``fn(*args, **kwargs)`` run as a step when the workflow fails or is cancelled from now on.
+
+        Undo steps run one after the other, the latest registered first, before the hook. They must bear to run again,
+        and to find nothing to undo: register one *before* the step whose effect it takes back, since that step may have
+        had its effect without coming back.
+        """
+        self.options().compensate(name, fn, *args, **kwargs)
+
+    def compensate_transaction(
+        self,
+        name: str,
+        fn: Callable[Concatenate[Connection, P], Awaitable[object]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Have ``fn(connection, *args)`` run like :meth:`compensate`, as a transaction that happens exactly once."""
+        self.options().compensate_transaction(name, fn, *args, **kwargs)
 
     def each(
         self,
@@ -145,7 +164,7 @@ class JobContext:
             retry=retry or self._retry,
             timeout_ms=timeout_ms,
             unit=unit,
-            total=_length(source) if total is None else total,
+            total=known_length(source) if total is None else total,
         )
 
     def map(
@@ -223,139 +242,6 @@ class JobContext:
         """
         return WaitOp(checked_name(name), key=key, event=None, token=token, timeout_ms=timeout_ms)
 
-    def map_children(
-        self,
-        name: str,
-        workflow: str,
-        source: Source[ChildRequest] | Sequence[ChildRequest],
-        *,
-        reduce: Callable[[S, ChildOutcome], S],
-        state: S,
-        window: int = 30,
-        on_failure: OnFailure = "fail_fast",
-        key: str | None = None,
-        unit: str = "children",
-        total: float | None = None,
-    ) -> ChildrenOp[S]:
-        """Run a child job per request, ``window`` at a time, and fold each outcome into ``state`` exactly once.
-
-        Args:
-            name: identifies the fan-out.
-            workflow: the children's workflow.
-            source: a sequence, or a source read by cursor.
-            reduce: pure; called once per child that ended.
-            state: what the fold begins with.
-            window: most children alive at a time.
-            on_failure: ``fail_fast`` raises at the first failure, ``collect`` never, a number when more have failed.
-            key: explicit key in parallel code.
-            unit: names the children in progress.
-            total: how many there are; known by itself for a sequence.
-
-        Raises:
-            StepFailedError: code ``child_failed``: more children failed than ``on_failure`` allows.
-        """
-        tolerate = {"fail_fast": 0.0, "collect": math.inf}.get(str(on_failure), on_failure)
-        return ChildrenOp(
-            checked_name(name),
-            workflow,
-            as_source(source),
-            reduce,
-            key=key,
-            state=state,
-            window=window,
-            tolerate=float(tolerate),
-            unit=unit,
-            total=_length(source) if total is None else total,
-        )
-
-    async def run_child(self, name: str, workflow: str, payload: object, *, key: str | None = None) -> object:
-        """Run one child job and return its result.
-
-        Raises:
-            StepFailedError: code ``child_failed``: the child ended without success.
-        """
-        request = ChildRequest(key="child", payload=payload)
-        outcome = await self.map_children(name, workflow, [request], reduce=_last, state=cast("object", None), key=key)
-        return outcome.state
-
-    def start_child(
-        self,
-        name: str,
-        workflow: str,
-        payload: object,
-        *,
-        key: str | None = None,
-        options: JobOptions | None = None,
-        on_parent_end: OnParentEnd = "cancel_unless_completed",
-    ) -> StartOp:
-        """Start a child job, exactly once, and go on without waiting for it; returns its handle.
-
-        Args:
-            name: identifies the operation.
-            workflow: the child's workflow.
-            payload: its payload.
-            key: explicit key in parallel code.
-            options: of the child's job. An idempotency key may lead to a job that is there already. Priority,
-                lane keys and tenant are the parent's unless given.
-            on_parent_end: ``cancel_unless_completed``: a parent that is cancelled or fails takes the child with it;
-                ``cancel``: so does one that completes; ``keep``: nothing that happens to the parent concerns the child.
-
-        Raises:
-            StepFailedError: the workflow is unknown, or the payload does not fit it; with its code.
-        """
-        return StartOp(
-            checked_name(name), workflow, payload, key=key, options=options or JobOptions(), on_parent_end=on_parent_end
-        )
-
-    def wait_for_child(
-        self, child: ChildHandle, *, timeout_ms: int | None = None, name: str = "wait for child", key: str | None = None
-    ) -> JoinOp:
-        """Suspend until a job that :meth:`start_child` has started, or found, has ended; returns its result.
-
-        Raises:
-            StepFailedError: code ``child_failed``: it ended without success; ``wait_timeout``: not within
-                ``timeout_ms``, and it goes on; ``unknown_job``: it has been deleted.
-        """
-        return JoinOp(checked_name(name), key=key, child=child, timeout_ms=timeout_ms)
-
-    def stop_job(
-        self,
-        job_id: str,
-        *,
-        reason: str = "",
-        workflows: Sequence[str] = (),
-        timeout_ms: int | None = None,
-        name: str = "stop job",
-        key: str | None = None,
-    ) -> StopOp:
-        """Cancel another job, whosever it is, and suspend until it has ended; returns the status it ended with.
-
-        None means that there is no such job. One that has ended already is left as it is. Children of the other job are
-        cancelled with it, and may end a little later.
-
-        Args:
-            job_id: the other job.
-            reason: what its error and its ``on_cancel`` hook are told.
-            workflows: a job of another workflow than these is no such job.
-            timeout_ms: how long to wait.
-            name: identifies the operation.
-            key: explicit key in parallel code.
-
-        Raises:
-            InvalidRequestError: a job cannot stop itself.
-            StepFailedError: code ``wait_timeout``: it has not ended within ``timeout_ms``.
-        """
-        if job_id == self.id:
-            raise InvalidRequestError("A job cannot stop itself and wait for that")
-        return StopOp(
-            checked_name(name),
-            key=key,
-            job_id=job_id,
-            reason=reason,
-            workflows=tuple(workflows),
-            timeout_ms=timeout_ms,
-        )
-
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
         """Say how far the job is; stored with the next checkpoint."""
         self._recorder.set_progress(Progress(done, total, unit))
@@ -401,11 +287,3 @@ class JobContext:
 
     def _draw(self, kind: str, key: str | None) -> bytes:
         return hashlib.sha256(f"{self.id}\x1f{self._recorder.identify(kind, key)}".encode()).digest()
-
-
-def _last(_state: object, outcome: ChildOutcome) -> object:
-    return outcome.result
-
-
-def _length(source: object) -> float | None:
-    return len(cast("Sequence[object]", source)) if isinstance(source, Sequence) else None

@@ -278,8 +278,7 @@ class JobEngine:
         job = self._state.known()
         if job.status not in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
             raise ConflictError(f"The job is {job.status}; only a job that ended without success is retried")
-        forget_steps(self.journal, request)
-        self._state.reopen(job)
+        self._state.reopen(job, undone=forget_steps(self.journal, request))
         self._record(job, "job.retried")
         return job.status
 

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from orchestrator import codec, large
+from orchestrator import codec, compensation, large
+from orchestrator.compensation import Compensation
 from orchestrator.context import JobContext
 from orchestrator.driver import AnyOp, Driver, Failure, Outcome, Success
 from orchestrator.errors import ErrorRecord, JournalMismatchError, StepFailedError
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.model import JobRow, Progress, StepRow
-from orchestrator.operations import SleepOp, Token, TokenOp, WaitOp
+from orchestrator.operations import AttemptOp, SleepOp, Token, TokenOp, WaitOp
 from orchestrator.ports import Clock
 from orchestrator.tally import restored
 from orchestrator.workflow import Workflow
@@ -60,8 +61,13 @@ class Execution:
         self._clock = clock
         self._make_token = make_token
         rows = journal.steps()
-        self._recorded = {row.key: row for row in rows}
         self._seq = rows[-1].seq if rows else 0
+        #: What was recorded of the phase that is replayed.
+        self._recorded = {row.key: row for row in rows if _is_of(row.key, job.phase)}
+        self._compensations: list[Compensation] = []
+        self._undone = {row.key: row for row in rows if row.key.startswith(compensation.SCOPE)}
+        #: Whether the workflow is replayed for its undo steps alone, so that nothing new begins.
+        self.gathering = job.phase == "undo"
         self._metadata: dict[str, object] = {}
         if job.metadata is not None:
             self._metadata = codec.decode_as(job.metadata, dict[str, object])
@@ -70,12 +76,12 @@ class Execution:
     @property
     def replaying(self) -> bool:
         """Whether the workflow is still in what it has done before."""
-        return bool(self._recorded) and not self._at_frontier
+        return self.gathering or (bool(self._recorded) and not self._at_frontier)
 
     def _begin(self) -> Driver:
         payload = self.workflow.parse(codec.decode(self.job.payload))
         context = JobContext(job_id=self.job.job_id, retry=self.workflow.options.retry, recorder=self)
-        if self.job.phase == "main":
+        if self.job.phase in {"main", "undo"}:
             return Driver(self.workflow.main(context, payload), self._resolve)
         hook = self.workflow.options.on_failure if self.job.phase == "on_failure" else self.workflow.options.on_cancel
         if hook is None:
@@ -83,11 +89,13 @@ class Execution:
         message = stored_error(self.job).message
         return Driver(hook(context, payload, message), self._resolve, scope=self.job.phase + "/")
 
-    def begin_hook(self) -> None:
-        """Drop the workflow's coroutines and begin the hook of the job's phase."""
+    def begin_undo(self) -> None:
+        """Drop the workflow's coroutines and begin its undo steps, which have been gathered."""
         self.driver.close()
         self.open.clear()
-        self.driver = self._begin()
+        self.gathering = self._at_frontier = False
+        self._recorded = self._undone
+        self.driver = Driver(compensation.undo(self._compensations), self._resolve, scope=compensation.SCOPE)
 
     def close(self) -> None:
         """Drop the coroutines."""
@@ -106,6 +114,8 @@ class Execution:
         if found is not None and found.kind == "now" and found.value is not None:
             return codec.decode_as(found.value, int)
         now_ms = self._clock.now_ms()
+        if self.gathering:
+            return now_ms
         self._journal.put_step(self._mark(identity, "now", codec.encode(now_ms)))
         return now_ms
 
@@ -116,9 +126,18 @@ class Execution:
             recorded = self._recorded.pop(f"patched/{change}", None)
             # Rows left to replay without a mark of the change: the job went past this point with the old code.
             known = self._patches[change] = recorded is not None or not self.replaying
-            if recorded is None and known:
+            if recorded is None and known and not self.gathering:
                 self._journal.put_step(self._mark(f"patched/{change}", "patched", b""))
         return known
+
+    def register(self, op: AttemptOp[object]) -> None:
+        """See :class:`orchestrator.context.Recorder`."""
+        identity = self.driver.identify(compensation.registration(op.name), op.key)
+        row = self._recorded.pop(identity, None)
+        if row is None and not self.gathering:
+            row = self._mark(identity, compensation.KIND, b"")
+            self._journal.put_step(row)
+        self._compensations.append(compensation.made(identity, op, row))
 
     def _mark(self, key: str, kind: str, value: bytes) -> StepRow:
         now_ms = self._clock.now_ms()
@@ -152,6 +171,8 @@ class Execution:
 
     def _resolve(self, key: str, op: AnyOp) -> Outcome | None:
         recorded = self._recorded.pop(key, None)
+        if self.gathering and (recorded is None or recorded.status not in _SETTLED) and not _is_token(op, recorded):
+            return None  # where the workflow was stopped
         if recorded is None:
             self._at_frontier = True
             row = self._first_sight(key, op)
@@ -199,6 +220,16 @@ class Execution:
         return self._make_token(self.job.job_id, row.key, row.due_at_ms or 0)
 
 
+def _is_of(key: str, phase: str) -> bool:
+    """Tell whether a row belongs to what a phase replays; undo steps are gathered from the workflow's own rows."""
+    scope = next((scope for scope in _SCOPES if key.startswith(scope)), "")
+    return scope == ("" if phase in {"main", "undo"} else phase + "/")
+
+
+def _is_token(op: AnyOp, recorded: StepRow | None) -> bool:
+    return isinstance(op, TokenOp) and recorded is not None
+
+
 def _wait_ends_at_ms(op: SleepOp | WaitOp | TokenOp, now_ms: int) -> int | None:
     if isinstance(op, SleepOp):
         return op.until_ms if op.until_ms is not None else now_ms + (op.delay_ms or 0)
@@ -220,3 +251,5 @@ def _error(row: StepRow) -> ErrorRecord:
 
 
 _UNKNOWN = ErrorRecord(code="unknown", message="Unknown error")
+_SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED})
+_SCOPES = (compensation.SCOPE, "on_failure/", "on_cancel/")

@@ -88,10 +88,12 @@ class Meter:
 
 
 class Account(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the row of a job holds beside its state: its usage, and limits that somebody has raised."""
+    """What the row of a job holds beside its state: its usage, limits that somebody has raised, and undone runs."""
 
     usage: Usage = Usage()
     raised: JobBudget = JobBudget()
+    #: How often what the job had done was undone.
+    undone: int = 0
 
 
 def account_of(job: JobRow) -> Account:

@@ -156,7 +156,7 @@ class JobRow(msgspec.Struct, kw_only=True):
     workflow: str
     version: int
     status: JobStatus
-    phase: Literal["main", "on_failure", "on_cancel", "deleted"]
+    phase: Literal["main", "undo", "on_failure", "on_cancel", "deleted"]
     #: Raised whenever another writer takes over; a commit with an older epoch is refused.
     epoch: int
     payload: bytes

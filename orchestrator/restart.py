@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from orchestrator import codec
 from orchestrator.child_operations import JoinState, StartedChild
-from orchestrator.errors import InvalidRequestError
+from orchestrator.compensation import SCOPE, any_undone
+from orchestrator.errors import ConflictError, InvalidRequestError
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.model import RetryJob, StepRow
 
 
-def forget_steps(journal: Journal, request: RetryJob) -> None:
+def forget_steps(journal: Journal, request: RetryJob) -> bool:
     """Forget the steps that are to run again, and the starts of children that went down with the job.
+
+    A job whose steps were undone begins from scratch. Returns whether that is so.
 
     Raises:
         InvalidRequestError: there is no such step (code ``unknown_step``).
+        ConflictError: what comes before the step was undone (code ``job_undone``).
     """
+    undone = any_undone(journal)
+    if undone and request.from_step is not None:
+        raise ConflictError("What the job did was undone: it can only begin from scratch", code="job_undone")
     first: StepRow | None = None
     if request.from_step is not None:
         first = journal.step(request.from_step)
         if first is None:
             raise InvalidRequestError(f"The job has no step {request.from_step[:80]!r}", code="unknown_step")
-    for scope in ("on_failure/", "on_cancel/"):
+    for scope in (SCOPE, "on_failure/", "on_cancel/"):
         journal.forget_steps_of(scope)
-    if request.scratch:
+    if request.scratch or undone:
         journal.forget_steps_from(0)
     elif first is not None:
         journal.forget_steps_from(first.seq)
@@ -31,6 +38,7 @@ def forget_steps(journal: Journal, request: RetryJob) -> None:
         if _was_stopped(row) or (first is None and row.status is StepStatus.FAILED):
             journal.forget_step(row.key)
             _forget_start_of(journal, row)
+    return undone
 
 
 def _forget_start_of(journal: Journal, row: StepRow) -> None:

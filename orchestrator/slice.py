@@ -23,6 +23,7 @@ from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
+from orchestrator.meter import account_of
 from orchestrator.model import JobOptions, Progress, StepRow
 from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, WaitOp
 from orchestrator.ports import Platform, Resources
@@ -118,9 +119,10 @@ class Slice:
             for key in ready[: max(0, room)]:
                 if self._units_left <= 0:
                     break
-                progressed = await self._start(key) or progressed
-            if progressed:
-                driver.advance()
+                if await self._start(key):
+                    progressed = True
+                    # In the same group of writes: what the workflow registers after a step is stored with it.
+                    driver.advance()
 
     def _can_start(self, key: str, row: StepRow, now_ms: int) -> bool:
         op = self._execution.driver.pending[key].op
@@ -204,8 +206,9 @@ class Slice:
     def _identity(self, key: str) -> str:
         """Return the operation's identity to the outside. A hook runs once per failure, and so do its effects."""
         identity = f"{self._job.job_id}:{key}"
-        again = self._job.phase != "main" and self._job.generation
-        return f"{identity}:{self._job.generation}" if again else identity
+        # What was undone is done once more by a later run, as something new.
+        run = account_of(self._job).undone if self._job.phase == "main" else self._job.generation
+        return f"{identity}:{run}" if run else identity
 
     def _report(self, key: str, progress: Progress) -> None:
         self._reported.add(key)

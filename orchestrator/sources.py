@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -58,6 +58,11 @@ class ListSource(Generic[T]):
         start = cursor if isinstance(cursor, int) else 0
         end = min(start + limit, len(self._items))
         return Page(self._items[start:end], end, end >= len(self._items))
+
+
+def known_length(source: object) -> float | None:
+    """Return how many items a source has, when it knows."""
+    return len(cast("Sequence[object]", source)) if isinstance(source, Sequence) else None
 
 
 def as_source(source: Source[T] | Sequence[T]) -> Source[T]:

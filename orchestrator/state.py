@@ -184,8 +184,11 @@ class JobState:
             job.account = before
             raise ConflictError(budget_error(found).message, code="budget_exceeded")
 
-    def reopen(self, job: JobRow) -> None:
-        """Make an ended job run again; the caller stores it."""
+    def reopen(self, job: JobRow, *, undone: bool) -> None:
+        """Make an ended job run again; the caller stores it. ``undone``: what it did was undone."""
+        if undone:
+            account = account_of(job)
+            job.account = codec.encode(msgspec.structs.replace(account, undone=account.undone + 1))
         self.drop_execution()
         self.turn(job, JobStatus.RUNNING)
         self.journal.set_due(RETENTION, None)

@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from orchestrator.annotations import return_type
 from orchestrator.ids import checked_name
-from orchestrator.operations import StepOp, TransactionOp
+from orchestrator.operations import AttemptOp, StepOp, TransactionOp
 from orchestrator.ports import Connection
 from orchestrator.retry import RetryPolicy
 
@@ -18,10 +18,18 @@ T = TypeVar("T")
 class StepOptions:
     """Makes steps and transactions with an explicit key, retry policy or timeout."""
 
-    def __init__(self, *, key: str | None, retry: RetryPolicy, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        *,
+        key: str | None,
+        retry: RetryPolicy,
+        timeout_ms: int,
+        register: Callable[[AttemptOp[object]], None],
+    ) -> None:
         self._key = key
         self._retry = retry
         self._timeout_ms = timeout_ms
+        self._register = register
 
     def step(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> StepOp[T]:
         """See :meth:`JobContext.step`."""
@@ -46,3 +54,17 @@ class StepOptions:
             timeout_ms=self._timeout_ms,
             into=return_type(fn),
         )
+
+    def compensate(self, name: str, fn: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """See :meth:`JobContext.compensate`."""
+        self._register(self.step(name, fn, *args, **kwargs))
+
+    def compensate_transaction(
+        self,
+        name: str,
+        fn: Callable[Concatenate[Connection, P], Awaitable[object]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """See :meth:`JobContext.compensate_transaction`."""
+        self._register(self.transaction(name, fn, *args, **kwargs))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from orchestrator import cascade, codec
+from orchestrator import codec
 from orchestrator.admission import Admission, Ticket
 from orchestrator.attempt import error_record
 from orchestrator.cost import budget_error
-from orchestrator.driver import Failure, Success
-from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorError, RequestError
-from orchestrator.execution import Execution
+from orchestrator.driver import Failure
+from orchestrator.ending import Ending
+from orchestrator.errors import ErrorRecord, JournalMismatchError, RequestError
 from orchestrator.lane import Release
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
 from orchestrator.limits import (
@@ -35,7 +33,6 @@ from orchestrator.workflow import Registry
 #: Keys of the due table that belong to the job and not to an operation.
 TTL = "job/ttl"
 DEADLINE = "job/deadline"
-HookPhase = Literal["on_failure", "on_cancel"]
 
 
 class Ticker:
@@ -59,6 +56,7 @@ class Ticker:
         self._journal = state.journal
         self._retention = Retention(platform, state, wakeup)
         self._outbox = Outbox(state.journal, platform)
+        self._ending = Ending(platform, registry, state)
         self._admission = Admission(platform, registry, state.tickets, state.journal.outbox)
         self._always_replay = always_replay
 
@@ -142,8 +140,9 @@ class Ticker:
         await self._slice(job)
 
     def _over_budget(self, job: JobRow) -> bool:
-        """Pause a job that has used up its budget; one that is being cancelled comes to its end all the same."""
-        found = () if job.status is JobStatus.CANCELLING else self._state.excess(job)
+        """Pause a job that has used up its budget; one whose workflow is over comes to its end all the same."""
+        ending = job.status is JobStatus.CANCELLING or job.phase != "main"
+        found = () if ending else self._state.excess(job)
         if found:
             self._state.pause(job, budget_error(found))
         return bool(found)
@@ -176,8 +175,11 @@ class Ticker:
         try:
             await self._work(job, resources)
         except (JournalMismatchError, RequestError) as error:
-            # The code no longer fits the job: another workflow, payload model or journal. A fixed release resumes it.
-            self._state.pause(job, error_record(error))
+            # The code no longer fits the job: another workflow, payload model or journal.
+            if job.status is JobStatus.CANCELLING:
+                self._ending.leave(job, error)
+            else:
+                self._state.pause(job, error_record(error))  # a fixed release resumes it
         finally:
             await resources.close()
 
@@ -226,19 +228,19 @@ class Ticker:
     async def _work(self, job: JobRow, resources: Resources) -> None:
         why = self._reason_to_give_up(job)
         if why is not None:
-            await self._cancel_children()
-            if not self._give_up(job, why):
+            await self._ending.cancel_children()
+            if not self._ending.give_up(job, why):
                 return
-        execution = self._state.execution(job)
         while True:
+            execution = self._state.execution(job)
             work = Slice(execution, self._journal, self._platform, resources, self._state.fanouts)
             await work.run()
             stopped = job.status is JobStatus.CANCELLING or isinstance(execution.driver.outcome, Failure)
             if stopped and job.phase == "main":
-                await self._cancel_children()
+                await self._ending.cancel_children()
             if work.pause is not None and job.status in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
                 self._state.pause(job, work.pause)
-            if not self._conclude(job, execution):
+            if not self._ending.conclude(job, execution, more=work.has_work()):
                 break
         if job.status not in TERMINAL:
             self._close(job, work)
@@ -268,78 +270,3 @@ class Ticker:
         self._journal.update_job(job)
         if self._always_replay:
             self._state.drop_execution()
-
-    # -- the end of a workflow ---------------------------------------------------------------------------------------
-
-    def _conclude(self, job: JobRow, execution: Execution) -> bool:
-        """Act on the end of the workflow or a hook, or on a cancellation; tell whether a hook is to run now."""
-        outcome = execution.driver.outcome
-        if job.status is JobStatus.PAUSED:
-            return False  # replay comes to the same end when the job is resumed
-        if job.status is JobStatus.CANCELLING:
-            if job.phase == "main" and execution.workflow.options.on_cancel is not None:
-                return self._begin_hook(job, execution, "on_cancel")
-            if outcome is not None or job.phase == "main":
-                self._state.end(job, JobStatus.CANCELLED)
-            return False
-        if outcome is None:
-            return False
-        if job.phase == "on_failure":
-            self._note_hook(outcome)
-            self._state.end(job, JobStatus.FAILED)
-            return False
-        error = outcome.error if isinstance(outcome, Failure) else self._set_result(job, outcome)
-        if error is None:
-            self._state.end(job, JobStatus.COMPLETED)
-            return False
-        job.error = codec.encode(error_record(error))
-        if execution.workflow.options.on_failure is not None:
-            return self._begin_hook(job, execution, "on_failure")
-        self._state.end(job, JobStatus.FAILED)
-        return False
-
-    def _begin_hook(self, job: JobRow, execution: Execution, phase: HookPhase) -> bool:
-        self._enter_hook(job, phase)
-        execution.begin_hook()
-        self._state.fanouts.clear()
-        return True
-
-    def _enter_hook(self, job: JobRow, phase: HookPhase) -> None:
-        """Record that the workflow is over and its hook begins; what the workflow waited for is due no more."""
-        job.phase = phase
-        self._journal.update_job(job)
-        self._journal.clear_due()
-        cascade.begin(self._journal.sql, self._journal.outbox, self._state.now_ms(), completed=False)
-
-    def _note_hook(self, outcome: Success | Failure) -> None:
-        """A hook's own failure is noted and changes nothing (domain.md §0.5)."""
-        if isinstance(outcome, Failure):
-            self._journal.history.add(
-                self._state.now_ms(), "hook.failed", None, codec.encode(error_record(outcome.error))
-            )
-
-    @staticmethod
-    def _set_result(job: JobRow, outcome: Success) -> Exception | None:
-        try:
-            job.result, _ = codec.roundtrip(outcome.value, what="result of the workflow")
-        except OrchestratorError as error:
-            return error
-        return None
-
-    def _give_up(self, job: JobRow, record: ErrorRecord) -> bool:
-        """Fail a job for a reason that is not its workflow's; tell whether its failure hook is to run."""
-        job.crashes = 0
-        self._state.drop_execution()
-        if job.status is JobStatus.CANCELLING:
-            self._state.end(job, JobStatus.CANCELLED)
-            return False
-        job.error = job.error or codec.encode(record)
-        if job.phase == "main" and self._registry.get(job.workflow).options.on_failure is not None:
-            self._enter_hook(job, "on_failure")
-            return True
-        self._state.end(job, JobStatus.FAILED)
-        return False
-
-    async def _cancel_children(self) -> None:
-        for child_id in self._journal.children_under_way():
-            await self._platform.network.cancel(child_id, "the parent ended")

@@ -53,7 +53,7 @@ async def resume_job(request: Request, job_id: JobId, body: models.ResumeIn | No
 
 
 @router.post("/{job_id}/retry", status_code=202, responses={202: {"model": answers.StatusOut}})
-@needs(Scope.OPERATE, "unknown_job", "conflict", "unknown_step")
+@needs(Scope.OPERATE, "unknown_job", "conflict", "unknown_step", "job_undone")
 async def retry_job(request: Request, job_id: JobId, body: models.RetryIn | None = None) -> Response:
     """Run a job that ended without success again: from its failed steps, a named step, or scratch."""
     wish = RetryJob(from_step=body.from_step, scratch=body.scratch) if body else RetryJob()

@@ -73,6 +73,7 @@ OWN = MappingProxyType(
         "unknown_key": Refusal(404, "There is no such key"),
         "unknown_token": Refusal(404, "There is no such token"),
         "conflict": Refusal(409, "The job's state does not allow this"),
+        "job_undone": Refusal(409, "What the job did was undone: it can only begin from scratch"),
         "budget_exceeded": Refusal(409, "The job has used up its budget, also the one it would get"),
         "idempotency_conflict": Refusal(409, "The idempotency key belongs to a job with another payload"),
         "job_ended": Refusal(409, "The job has ended"),

@@ -62,6 +62,15 @@ class Job(msgspec.Struct, frozen=True):
     cost: Cost
 
 
+class Step(msgspec.Struct, frozen=True):
+    key: str
+    status: str
+
+
+class _Steps(msgspec.Struct, frozen=True):
+    steps: list[Step]
+
+
 class _Accepted(msgspec.Struct, frozen=True):
     id: str
 
@@ -69,7 +78,8 @@ class _Accepted(msgspec.Struct, frozen=True):
 class Api:
     """The API of a running stack."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, stack: LocalStack, client: httpx.Client) -> None:
+        self.stack = stack
         self.client = client
 
     def start(self, workflow: str, payload: Mapping[str, object], **options: object) -> str:
@@ -87,6 +97,11 @@ class Api:
         assert answer.status_code == 200, answer.text
         return msgspec.json.decode(answer.content, type=Job)
 
+    def steps(self, job_id: str) -> dict[str, str]:
+        answer = self.client.get(f"/v1/jobs/{job_id}/steps")
+        assert answer.status_code == 200, answer.text
+        return {step.key: step.status for step in msgspec.json.decode(answer.content, type=_Steps).steps}
+
     def until(self, job_id: str, statuses: frozenset[str] = ENDED) -> Job:
         deadline = time.monotonic() + WAIT_S
         while (found := self.job(job_id)).status not in statuses:
@@ -98,7 +113,7 @@ class Api:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with LocalStack(tmp_path_factory.mktemp("features"), arguments=ARGUMENTS) as stack, stack.client() as client:
-        yield Api(client)
+        yield Api(stack, client)
 
 
 def test_a_child_is_started_once_by_key_and_waited_for(api: Api) -> None:
@@ -160,3 +175,18 @@ def test_a_runaway_job_is_stopped_by_its_budget_and_goes_on_with_a_larger_one(ap
     assert 0 < cost.estimated_usd < 0.01
     api.act(job_id, "cancel")
     assert api.until(job_id).status == "cancelled"
+
+
+def test_undo_steps_run_when_a_job_fails_or_is_cancelled_also_in_a_new_copy_of_its_object(api: Api) -> None:
+    undone = ["undo/undo#3", "undo/undo#2", "undo/undo"]
+    failed = api.start("feature-saga", {})
+    cancelled = api.start("feature-saga", {"naps_ms": 60_000})
+    assert api.until(failed).status == "failed"
+    api.until(cancelled, frozenset({"suspended"}))
+    api.stack.evict("JobObject", cancelled)
+    api.act(cancelled, "cancel")
+    assert api.until(cancelled).status == "cancelled"
+    for job_id in (failed, cancelled):
+        steps = api.steps(job_id)
+        assert [key for key in steps if key.startswith("undo/")] == undone
+        assert {steps[key] for key in undone} == {"completed"}

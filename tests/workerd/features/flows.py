@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from orchestrator import JobContext, JobOptions, workflow
+from orchestrator import JobContext, JobOptions, NonRetryableError, workflow
 from orchestrator.child_operations import OnParentEnd
 
 
@@ -60,6 +60,19 @@ async def note(job: JobContext, payload: Note) -> str:
     return payload.text
 
 
+async def fail() -> None:
+    raise NonRetryableError("as the test asks", code="feature_failure")
+
+
+@workflow("feature-saga")
+async def saga(job: JobContext, payload: Family) -> None:
+    """Register three undo steps, wait for a while, and fail."""
+    for number in (1, 2, 3):
+        job.compensate("undo", add, number)
+    await job.sleep(payload.naps_ms)
+    await job.step("fail", fail)
+
+
 class Loop(BaseModel):
     naps_ms: int = 1
 
@@ -71,4 +84,4 @@ async def restless(job: JobContext, payload: Loop) -> None:
         await job.sleep(payload.naps_ms)
 
 
-ALL = [child, parent, stopper, note, restless]
+ALL = [child, parent, stopper, note, restless, saga]
