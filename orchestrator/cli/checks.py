@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import msgspec
 
@@ -12,7 +12,7 @@ from orchestrator.cli.wrangler import Wrangler
 from orchestrator.client import ConfigurationError
 from orchestrator.client.answers import Job
 from orchestrator.client.flow import Backend
-from orchestrator.client.operator_answers import CurrentKey, Lane
+from orchestrator.client.operator_answers import Alerts, CurrentKey, Lane
 from orchestrator.client.settings import producer_target
 
 CONFIGURATION, SWITCH, SERVER, PLATFORM = "configuration", "switch", "server", "platform"
@@ -20,6 +20,8 @@ CONFIGURATION, SWITCH, SERVER, PLATFORM = "configuration", "switch", "server", "
 FIRST_DATE = date(2026, 10, 1)
 #: Clocks that differ by more make signed requests fail and schedules surprising.
 MAX_SKEW_S = 5.0
+#: The cron comes every minute.
+MAX_CRON_SILENCE = timedelta(minutes=3)
 
 
 class State(enum.StrEnum):
@@ -127,6 +129,21 @@ def check_lanes(lanes: Sequence[Lane]) -> Iterator[Finding]:
         if lane.paused:
             mend = f"`orchestrator lanes resume {lane.name}`"
             yield Finding(SERVER, f"lane {lane.name}", State.NOTE, f"it is paused; {lane.waiting} jobs wait", mend)
+
+
+def check_alerts(found: Alerts, now: datetime) -> Iterator[Finding]:
+    """Tell of alerts that fire, of a cron that does not come, and of nobody being told."""
+    for alert in found.alerts:
+        if alert.status == "firing":
+            text = f"{alert.subject}: {alert.value:g}, the threshold is {alert.threshold:g}"
+            yield Finding(SERVER, f"alert {alert.alert}", State.WRONG, text, "`orchestrator alerts`, and its runbook")
+    late = found.evaluated_at is None or now - found.evaluated_at > MAX_CRON_SILENCE
+    if late:
+        text = "alerts were never evaluated" if found.evaluated_at is None else "alerts were not evaluated of late"
+        mend = "does the cron fire? wait two minutes after a first deployment; `npx wrangler tail` shows it"
+        yield Finding(SERVER, "cron", State.NOTE, text, mend)
+    if found.silent_because:
+        yield Finding(SERVER, "alerts", State.NOTE, "nobody is told of alerts", found.silent_because)
 
 
 def check_clock(ours: datetime, theirs: datetime) -> Iterator[Finding]:

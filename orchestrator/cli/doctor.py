@@ -90,6 +90,7 @@ def _check_server(client: Client, *, job: bool) -> Iterator[Finding]:
         key = client.get_current_key()
         yield checks.check_key(key)
         yield from checks.check_lanes(client.lanes())
+        yield from checks.check_alerts(client.get_alerts(), datetime.now(UTC))
         if not job:
             return
         sent_at = datetime.now(UTC)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -16,10 +16,19 @@ from rich.text import Text
 from orchestrator.cli import render
 from orchestrator.cli.command import Session, add_command, add_group
 from orchestrator.cli.control import Yes, confirm, report
-from orchestrator.cli.exits import MisuseError
+from orchestrator.cli.exits import Exit, MisuseError
 from orchestrator.cli.values import moment, payload
 from orchestrator.client.operations import LetterFilter, NewSchedule
-from orchestrator.client.operator_answers import DeadLetter, Lane, Rate, Schedule, ScheduleSummary, Shard, Workflow
+from orchestrator.client.operator_answers import (
+    Alerts,
+    DeadLetter,
+    Lane,
+    Rate,
+    Schedule,
+    ScheduleSummary,
+    Shard,
+    Workflow,
+)
 
 PANEL = "Operations"
 
@@ -32,6 +41,7 @@ Moment = Annotated[datetime, typer.Option(parser=moment, metavar="TIME", help="I
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    add_command(app, "alerts", alerts, panel=PANEL)
     add_command(app, "workflows", list_workflows, panel=PANEL)
     add_command(app, "dead-letters", dead_letters, panel=PANEL)
     add_command(app, "redrive", redrive, panel=PANEL)
@@ -115,6 +125,38 @@ def _workflows_table(workflows: Sequence[Workflow]) -> Table:
         names = ", ".join(name if name in required else f"{name}?" for name in members)
         render.add_row(made, item.name, str(item.version), item.lane or "", item.queue, names)
     return made
+
+
+def alerts(current: Session) -> None:
+    """Show what is wrong, and whether people were told; exits with 1 while an alert fires."""
+    found = current.client.get_alerts()
+    current.output.show(found, lambda: _alerts_table(found))
+    if any(alert.status == "firing" for alert in found.alerts):
+        raise typer.Exit(Exit.UNSUCCESSFUL)
+
+
+_ALERT_STYLES = {"firing": "bold red", "pending": "yellow", "resolved": "green"}
+
+
+def _alerts_table(found: Alerts) -> RenderableType:
+    now = datetime.now(UTC)
+    lines: list[RenderableType] = []
+    if found.alerts:
+        made = render.table("alert", "about", "status", ("value", "right"), ("threshold", "right"), ("since", "right"))
+        for alert in found.alerts:
+            state = Text(alert.status, style=_ALERT_STYLES.get(alert.status, ""))
+            value, threshold = render.number(alert.value), render.number(alert.threshold)
+            render.add_row(made, alert.alert, alert.subject, state, value, threshold, render.ago(alert.since, now))
+        lines.append(made)
+    else:
+        lines.append(Text("✔ nothing is wrong", style="green"))
+    lines += [Text(f"not delivered after {item.attempts} attempts: {item.text}", "red") for item in found.undelivered]
+    if found.silent_because:
+        lines.append(Text(f"nobody is told of alerts: {found.silent_because}", style="yellow"))
+    if found.missing:
+        lines.append(Text(f"did not answer: {', '.join(found.missing)}", style="yellow"))
+    lines.append(Text(f"evaluated {render.ago(found.evaluated_at, now)}", style="bright_black"))
+    return Group(*lines)
 
 
 def show_catalog(current: Session) -> None:

@@ -272,6 +272,7 @@ class Client(Producer):
     run_schedule = call(operations.run_schedule)
     backfill_schedule = call(operations.backfill_schedule)
     workflows = call(operations.workflows)
+    get_alerts = call(operations.get_alerts)
     get_catalog = call(operations.get_catalog)
     rebuild_catalog = call(operations.rebuild_catalog)
     create_key = call(key_calls.create_key)

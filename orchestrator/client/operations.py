@@ -12,6 +12,7 @@ from orchestrator.client.answers import Accepted, BulkItem
 from orchestrator.client.flow import Emit, Flow, Request, Stream, ask, new_key, send
 from orchestrator.client.jobs import emit_bulk
 from orchestrator.client.operator_answers import (
+    Alerts,
     Backfill,
     Catalog,
     DeadLetter,
@@ -180,6 +181,11 @@ def backfill_schedule(schedule_id: str, *, since: datetime, until: datetime) -> 
 def workflows() -> Flow[list[Workflow]]:
     """Return the workflows that jobs may be of, by name, each with the JSON schema of its payload."""
     return (yield from ask(get("/v1/workflows"), Workflows)).workflows
+
+
+def get_alerts() -> Flow[Alerts]:
+    """Return the alerts that fire, are about to, or are over since a week at most, and what nobody was told."""
+    return ask(get("/v1/alerts"), Alerts)
 
 
 def get_catalog() -> Flow[list[Shard]]:

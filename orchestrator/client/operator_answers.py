@@ -1,4 +1,4 @@
-"""What the API answers operators: dead letters, lanes, schedules, the catalog, keys, the audit log."""
+"""What the API answers operators: dead letters, lanes, schedules, alerts, the catalog, keys, the audit log."""
 
 from __future__ import annotations
 
@@ -171,6 +171,43 @@ class Backfill(msgspec.Struct, frozen=True):
     times: int
     first_at: datetime | None
     last_at: datetime | None
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One alert: a rule, and what it is about."""
+
+    alert: str
+    subject: str
+    status: str
+    value: float
+    threshold: float
+    detail: dict[str, float]
+    since: datetime
+    fired_at: datetime | None
+    told_at: datetime | None
+    resolved_at: datetime | None
+
+
+class Undelivered(msgspec.Struct, frozen=True):
+    """A notice that has not arrived."""
+
+    id: str
+    text: str
+    at: datetime
+    attempts: int
+    error: str | None
+    next_at: datetime | None
+    given_up_at: datetime | None
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """The alerts, and what people have not been told."""
+
+    evaluated_at: datetime | None
+    missing: list[str]
+    alerts: list[Alert]
+    undelivered: list[Undelivered]
+    silent_because: str | None
 
 
 class CurrentKey(msgspec.Struct, frozen=True):

@@ -22,6 +22,8 @@ Schema = dict[str, object]
 #: Our names of the document's schemas.
 NAMES = {
     "Accepted": "AcceptedOut",
+    "Alert": "AlertOut",
+    "Alerts": "AlertsOut",
     "ApiKey": "KeyOut",
     "AuditEntry": "AuditEntryOut",
     "AuditPage": "AuditOut",
@@ -63,6 +65,7 @@ NAMES = {
     "TokenCompleted": "TokenOut",
     "Triggered": "TriggerOut",
     "TriggeredMany": "TriggerManyOut",
+    "Undelivered": "UndeliveredOut",
     "Wait": "WaitOut",
     "Workflow": "WorkflowOut",
     "Workflows": "WorkflowsOut",

@@ -237,6 +237,8 @@ def test_workflows_and_the_catalog(run: Run, api: Api) -> None:
     (shard, *_) = lines(run("catalog", "--json"))
     assert [item["name"] for item in lines(run("catalog", "rebuild", str(shard["name"]), "--json"))] == [shard["name"]]
     assert "complete" in run("catalog").stdout
+    assert "nothing is wrong" in run("alerts").stdout
+    assert lines(run("alerts", "--json"))[0]["alerts"] == []
 
 
 def test_keys_and_the_audit_log(run: Run, api: Api) -> None:

@@ -22,7 +22,7 @@ from orchestrator.cli.main import app
 from orchestrator.cli.wrangler import Done, Wrangler
 from orchestrator.client import Client, ConfigurationError
 from orchestrator.client.answers import JobError
-from orchestrator.client.operator_answers import Lane
+from orchestrator.client.operator_answers import Alert, Alerts, Lane
 from orchestrator.client.settings import Target
 from tests.clients.support import QUICK, URL, InProcess
 from tests.clients.test_render import ENDED
@@ -87,6 +87,14 @@ def test_clock_switch_and_lanes() -> None:
     lane = Lane("l", [], 1, None, False, [], True, 0, 4, {}, [], None)
     (paused,) = checks.check_lanes([lane])
     assert (paused.state, paused.mend) == (State.NOTE, "`orchestrator lanes resume l`")
+
+
+def test_alerts_and_the_cron_behind_them() -> None:
+    firing = Alert("dead_letters", "all", "firing", 3, 0, {}, NOW, NOW, None, None)
+    found = Alerts(NOW - timedelta(hours=1), [], [firing], [], "ALERT_WEBHOOK_URL is not set")
+    states = {item.name: item.state for item in checks.check_alerts(found, NOW)}
+    assert states == {"alert dead_letters": State.WRONG, "cron": State.NOTE, "alerts": State.NOTE}
+    assert list(checks.check_alerts(Alerts(NOW, [], [], [], None), NOW)) == []
 
 
 def test_the_report_of_the_platforms_own_job() -> None:

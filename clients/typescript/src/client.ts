@@ -301,6 +301,11 @@ export class OrchestratorClient {
     return unwrap(await this.#api.POST("/v1/lanes/{name}/resume", { params: { path: { name } } }));
   }
 
+  /** Return the alerts, and what people have not been told. */
+  async getAlerts(): Promise<Schemas["AlertsOut"]> {
+    return unwrap(await this.#api.GET("/v1/alerts"));
+  }
+
   /** Return the shards of the catalog, and whether each knows every job of its own. */
   async getCatalog(): Promise<Catalog> {
     return unwrap(await this.#api.GET("/v1/catalog"));
