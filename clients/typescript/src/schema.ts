@@ -997,7 +997,7 @@ export interface paths {
         };
         /**
          * Get Metrics
-         * @description Counts of jobs in Prometheus' text format.
+         * @description Jobs, queues, durations, failures, lanes and alerts, in Prometheus' text format.
          *
          *     Needs a key with the scope `read`, without a restriction to a tenant or to workflows.
          */
@@ -3194,6 +3194,23 @@ export interface components {
          */
         DiagnosticPlatformPayload: Record<string, never>;
         /**
+         * SeedPayload
+         * @description Which demo, and where. The caller's idempotency key is ``seed_demo_<namespaceId>``.
+         * @example {
+         *       "namespaceId": "nsone",
+         *       "organizationId": "org1",
+         *       "templateId": "academic-research"
+         *     }
+         */
+        SeedDemoNamespacePayload: {
+            /** Namespaceid */
+            namespaceId: string;
+            /** Organizationid */
+            organizationId: string;
+            /** Templateid */
+            templateId: string;
+        };
+        /**
          * SendWebhookPayload
          * @description Which event goes to which webhook. A payload that carries an address or a secret is refused.
          * @example {
@@ -3596,6 +3613,18 @@ export interface components {
          *     - `unknown_step`: The job has no such step
          */
         invalid_json_or_too_deep_or_unknown_step: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `conflict`: The job's state does not allow this
+         *     - `job_undone`: What the job did was undone: it can only begin from scratch
+         */
+        conflict_or_job_undone: {
             headers: {
                 [name: string]: unknown;
             };
@@ -4801,7 +4830,7 @@ export interface operations {
             401: components["responses"]["unauthorized"];
             403: components["responses"]["missing_scope"];
             404: components["responses"]["unknown_job"];
-            409: components["responses"]["conflict"];
+            409: components["responses"]["conflict_or_job_undone"];
             413: components["responses"]["payload_too_large"];
             414: components["responses"]["uri_too_long"];
             415: components["responses"]["unsupported_media_type"];
