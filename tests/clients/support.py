@@ -103,6 +103,8 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def __init__(self, api: Api, faults: Sequence[str] = ()) -> None:
         self._api = api
         self._faults = list(faults)
+        # The world has one time: two streams that wait at once would each turn it their own way.
+        self._turn = asyncio.Lock()
         self.requests: list[httpx.Request] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -118,7 +120,8 @@ class InProcess(httpx.BaseTransport, httpx.AsyncBaseTransport):
         fault = self._faults.pop(0) if self._faults else ""
         if fault == "refused":
             raise httpx.ConnectError("refused", request=request)
-        response = await httpx.ASGITransport(app=self._app).handle_async_request(request)
+        async with self._turn:
+            response = await httpx.ASGITransport(app=self._app).handle_async_request(request)
         if fault == "lost":
             raise httpx.ReadError("reset", request=request)
         return response

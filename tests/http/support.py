@@ -391,7 +391,7 @@ class Api:
         until_ms = self.world.clock.now_ms() + round(seconds * 1000)
         while await self.world.step(until_ms=until_ms):
             pass
-        self.world.clock.time_ms = max(self.world.clock.time_ms, until_ms)  # several streams may wait at once
+        self.world.clock.time_ms = until_ms
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
