@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check bench format lock clean types typescript
+.PHONY: install dev demo test check bench fuzz format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -35,6 +35,11 @@ check: install
 
 bench: install
 	@exec $(BIN)/python -m bench
+
+# The OpenAPI document against the running stack, for long; `make test` does it for a minute.
+fuzz: export FUZZ_EXAMPLES ?= 300
+fuzz: install
+	$(BIN)/python -m pytest tests/fuzz
 
 format: install
 	$(BIN)/ruff format .

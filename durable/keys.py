@@ -51,6 +51,10 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     #: Requests per second that each isolate lets pass; the deployment's own rate when None.
     rate_per_s: int | None = None
+    #: What its jobs count as in lanes, whatever they say themselves.
+    lane_keys: dict[str, str] | None = None
+    #: The most head start that its jobs get, in seconds.
+    max_priority: int | None = None
     created_at_ms: int
     #: The key that made it.
     created_by: str

@@ -37,6 +37,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     #: Requests per second; the deployment's own rate when None.
     rate_per_s: int | None = None
+    #: What its jobs count as in lanes, whatever they say themselves.
+    lane_keys: dict[str, str] | None = None
+    #: The most head start that its jobs get, in seconds.
+    max_priority: int | None = None
 
     @property
     def is_restricted(self) -> bool:
@@ -53,7 +57,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return mine and (self.workflows is None or owner.workflow in self.workflows)
 
     def confine(self, workflow: str, options: JobOptions) -> JobOptions:
-        """Return the options of a job that it asks for, with its tenant.
+        """Return the options of a job that it asks for, with its tenant and within what its key allows.
 
         Raises:
             ForbiddenError: it asks for another tenant's job (code ``foreign_tenant``), or for a workflow that its key
@@ -61,11 +65,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.workflows is not None and workflow not in self.workflows:
             raise ForbiddenError("The key is not for this workflow", code="foreign_workflow")
-        if self.tenant is None:
-            return options
-        if options.tenant not in {None, self.tenant}:
+        if self.tenant is not None and options.tenant not in {None, self.tenant}:
             raise ForbiddenError("The key is of another tenant", code="foreign_tenant")
-        return msgspec.structs.replace(options, tenant=self.tenant)
+        return msgspec.structs.replace(
+            options,
+            tenant=self.tenant or options.tenant,
+            lane_keys=options.lane_keys if self.lane_keys is None else self.lane_keys,
+            priority=options.priority if self.max_priority is None else min(options.priority, self.max_priority),
+        )
 
 
 #: Whoever has not shown who they are.

@@ -34,6 +34,8 @@ RECONNECT_MS = 1_000
 _LAST_KINDS = frozenset(f"job.{status}" for status in TERMINAL)
 _MAX_EVENT = 2**53 - 1
 
+_STREAM = {"description": "Server-sent events: `id`, `event`, its kind, and `data`, an EventOut as JSON"}
+
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 
@@ -62,7 +64,7 @@ class EventStream(Response):
 
 @router.get(
     "/{job_id}/events",
-    responses={200: {"model": answers.EventsOut, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"model": answers.EventsOut, "content": {"text/event-stream": {"schema": _STREAM}}}},
 )
 @needs(Scope.READ, "unknown_job", "too_many_watchers")
 async def get_job_events(

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from durable.http.access import Scope
 from durable.http.answers import Cursor, Timestamp
-from durable.http.models import Body, Delay, Tenant
-from orchestrator.limits import MAX_KEY_WORKFLOWS, MAX_NAME_CHARS, MAX_RATE_PER_S
+from durable.http.models import MAX_PRIORITY, Body, Delay, LaneKey, Tenant
+from orchestrator.limits import MAX_KEY_WORKFLOWS, MAX_LANE_KEYS, MAX_NAME_CHARS, MAX_RATE_PER_S
 
 #: A key is of use this long unless its maker says otherwise.
 VALID_DAYS = 90
@@ -40,6 +40,16 @@ class KeyIn(Body):
         examples=["org_1"],
     )
     rate_per_s: Rate | None = Field(default=None, description="Requests per second; the deployment's own when null")
+    lane_keys: dict[LaneKey, LaneKey] | None = Field(
+        default=None,
+        max_length=MAX_LANE_KEYS,
+        description="What its jobs count as in lanes, whatever they say themselves: so a tenant cannot use up another's"
+        " place",
+        examples=[{"organization": "org_1"}],
+    )
+    max_priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] | None = Field(
+        default=None, description="The most head start that its jobs get, in seconds"
+    )
     expires_in: Delay = Field(
         default=timedelta(days=VALID_DAYS),
         description="The key is of use this long: seconds, or an ISO 8601 duration; 0 is for ever",
@@ -71,6 +81,8 @@ class KeyOut(BaseModel):
     workflows: list[str] | None = Field(examples=[["trigger-ingestion-job"]])
     tenant: str | None = Field(examples=["org_1"])
     rate_per_s: int | None = Field(examples=[None])
+    lane_keys: dict[str, str] | None = Field(examples=[{"organization": "org_1"}])
+    max_priority: int | None = Field(examples=[None])
     created_at: Timestamp
     created_by: str = Field(description="The key that made it", examples=["root"])
     expires_at: Timestamp | None

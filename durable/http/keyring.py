@@ -51,6 +51,8 @@ def principal_of(record: KeyRecord) -> Principal:
         workflows=None if record.workflows is None else frozenset(record.workflows),
         tenant=record.tenant,
         rate_per_s=record.rate_per_s,
+        lane_keys=record.lane_keys,
+        max_priority=record.max_priority,
     )
 
 

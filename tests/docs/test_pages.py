@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import cli_page, lifecycle_page
+from local import api_page, cli_page, lifecycle_page
 from orchestrator.testing import World
 from orchestrator.workflow import Workflow
 
@@ -64,6 +64,10 @@ def test_the_lifecycle_page_is_the_engines_own_table() -> None:
 
 def test_the_command_reference_is_the_command_lines_own() -> None:
     assert cli_page.PAGE.read_text() == cli_page.page()
+
+
+def test_the_api_page_is_the_documents() -> None:
+    assert api_page.PAGE.read_text() == api_page.page(), "the API has changed: run `python -m local.api_page`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

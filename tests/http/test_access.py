@@ -190,3 +190,13 @@ def test_a_key_for_workflows_is_for_no_other(api: Api) -> None:
     assert api.request("POST", "/v1/jobs", json={"workflow": "keep", "payload": {}}, key=key).status_code == 202
     listed = api.request("GET", "/v1/workflows", key=key).json()["workflows"]
     assert [item["name"] for item in listed] == ["keep"]
+
+
+def test_a_tenant_does_not_take_anothers_place_in_the_lanes(api: Api) -> None:
+    _, key = api.make_key("enqueue", tenant="t1", lane_keys={"organization": "t1"}, max_priority=10)
+    options = {"lane_keys": {"organization": "t2", "other": "x"}, "priority": 1_000}
+    body = {"workflow": "keep", "payload": {}, "options": options}
+    api.request("POST", "/v1/jobs", json=body, key=key)
+    api.request("POST", "/trigger/ingest", json={"body": {}, "plan": "pro"}, key=key)
+    asked = [(request.options.lane_keys, request.options.priority) for request in api.backend.requests]
+    assert asked == [({"organization": "t1"}, 10)] * 2
