@@ -7,7 +7,7 @@ from typing import Protocol
 
 from durable.catalog_model import DeadLetterPage
 from durable.placement import Layout
-from orchestrator.errors import OrchestratorError
+from orchestrator.logs import describe
 from orchestrator.model import DeadLetter
 from orchestrator.ports import Clock
 
@@ -56,8 +56,7 @@ async def keep_up(port: UpkeepPort, clock: Clock, log: Log) -> None:
             await port.retire(layout)
             log("info", "catalog.layout_retired", {"shards": shards, "letters_moved": moved})
     except Exception as error:
-        code = error.error_code if isinstance(error, OrchestratorError) else type(error).__name__
-        log("error", "catalog.upkeep_failed", {"error": code})
+        log("error", "catalog.upkeep_failed", {"error": describe(error)})
 
 
 async def _move_letters(port: UpkeepPort, shard: str) -> int:

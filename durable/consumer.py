@@ -12,9 +12,10 @@ from typing import Protocol
 
 import msgspec
 
-from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.errors import RequestError
 from orchestrator.ids import is_job_id
 from orchestrator.lifecycle import JobStatus
+from orchestrator.logs import describe
 from orchestrator.model import DeadLetter
 from orchestrator.ports import Clock
 
@@ -103,7 +104,7 @@ async def _each(messages: Sequence[QueueMessage], handle: _Handle, port: Consume
             try:
                 await handle(message)
             except Exception as error:
-                fields = {"message_id": message.id, "attempts": message.attempts, "error": _code(error)}
+                fields = {"message_id": message.id, "attempt": message.attempts, "error": describe(error)}
                 port.log("warning", "message.retried", fields)
                 message.retry(retry_delay_s(message.attempts))
             else:
@@ -140,7 +141,7 @@ async def _bury(message: QueueMessage, port: ConsumerPort, clock: Clock) -> None
             cause = f"{error.error_code}: {error}"
         except Exception as error:
             failure = error
-            cause = f"{cause}; it still does not answer ({_code(error)})"
+            cause = f"{cause}; it still does not answer ({describe(error)})"
     port.log("error", "message.dead", {"message_id": message.id, "job_id": job_id, "cause": cause})
     await port.add_dead_letter(_letter(message, clock, job_id, cause))
     if failure is not None:
@@ -173,7 +174,3 @@ def _letter(message: QueueMessage, clock: Clock, job_id: str | None, cause: str)
         at_ms=clock.now_ms(),
         detail=detail,
     )
-
-
-def _code(error: Exception) -> str:
-    return error.error_code if isinstance(error, OrchestratorError) else type(error).__name__

@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from orchestrator.errors import OrchestratorError
 from orchestrator.limits import MAX_TAG_CHARS
+from orchestrator.logs import describe
 from orchestrator.model import CreateJob, JobOptions
 from orchestrator.ports import Clock, Connection
 from orchestrator.reuse import keyed_job_id
@@ -62,7 +62,7 @@ class EventDelivery:
             try:
                 await create(delivery_job(organization_id, now_ms))
             except Exception as error:
-                self._log("warning", "events.postponed", {"organization": organization_id, "error": _code(error)})
+                self._log("warning", "events.postponed", {"organization": organization_id, "error": describe(error)})
             else:
                 self._remember(organization_id, slot)
 
@@ -71,7 +71,7 @@ class EventDelivery:
         try:
             behind = await organizations_behind(database, BEHIND_S, MAX_BEHIND)
         except Exception as error:
-            self._log("error", "events.round_failed", {"error": _code(error)})
+            self._log("error", "events.round_failed", {"error": describe(error)})
             return
         if behind:
             self._log("info", "events.round", {"organizations": len(behind)})
@@ -101,7 +101,3 @@ def delivery_job(organization_id: str, now_ms: int) -> CreateJob:
         payload={"organizationId": organization_id},
         options=options,
     )
-
-
-def _code(error: Exception) -> str:
-    return error.error_code if isinstance(error, OrchestratorError) else type(error).__name__

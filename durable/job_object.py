@@ -44,7 +44,7 @@ class JobObject(DurableObject):
     def _engine(self) -> JobEngine:
         if self._engine_or_none is None:
             self._engine_or_none = self._make()
-            self._engine_or_none.listen(self._live.poke)
+            self._engine_or_none.listen(lambda kind, key, data: self._live.poke())
         return self._engine_or_none
 
     async def create(self, body: str) -> str:

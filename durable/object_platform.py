@@ -8,11 +8,10 @@ import random
 from collections.abc import Mapping
 from functools import cache
 
-import msgspec
-
 from durable import bridge
 from durable.event_delivery import EventDelivery
 from durable.fetch_http import FetchHttp
+from durable.log_lines import line_of
 from durable.object_network import ObjectNetwork
 from durable.object_sql import ObjectAlarm, ObjectSql
 from durable.r2_blobs import R2Blobs
@@ -184,4 +183,4 @@ def settings(env: bridge.Env) -> Settings:
 
 def write_log(level: str, event: str, fields: Mapping[str, object]) -> None:
     """Write one structured log line (platform.md §6.1)."""
-    print(msgspec.json.encode({"level": level, "event": event, **fields}).decode())
+    print(line_of(level, event, fields))

@@ -12,7 +12,7 @@ from typing import LiteralString, Protocol
 import msgspec
 
 from orchestrator.columns import integer, text
-from orchestrator.errors import OrchestratorError
+from orchestrator.logs import describe
 from orchestrator.ports import Alarm, Clock, Sql
 from orchestrator.wakeup import Wakeup
 
@@ -199,8 +199,7 @@ class Recoverer:
             await self._page()
         except Exception as error:
             failed = True
-            code = error.error_code if isinstance(error, OrchestratorError) else type(error).__name__
-            self._platform.log("warning", "recovery.failed", {"object": self._what, "error": code})
+            self._platform.log("warning", "recovery.failed", {"object": self._what, "error": describe(error)})
         finally:
             self._wakeup.ticking = False
         self._wakeup.after_tick(failed=failed, idle=False)

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from durable.schedule_index import Round, RoundQuery
-from orchestrator.errors import OrchestratorError, UnknownScheduleError
+from orchestrator.errors import UnknownScheduleError
+from orchestrator.logs import describe
 from orchestrator.ports import Clock
 from orchestrator.schedule import Schedule
 from orchestrator.schedule_model import ScheduleView
@@ -59,7 +60,7 @@ async def go_round(port: RoundPort, clock: Clock, declared: Sequence[Schedule]) 
     try:
         found = await port.round(RoundQuery(now_ms=clock.now_ms(), declared=fingerprints))
     except Exception as error:
-        port.log("error", "schedules.round_failed", {"error": _code(error)})
+        port.log("error", "schedules.round_failed", {"error": describe(error)})
         return
     turn = asyncio.Semaphore(CONCURRENCY)
 
@@ -68,7 +69,7 @@ async def go_round(port: RoundPort, clock: Clock, declared: Sequence[Schedule]) 
             try:
                 await call
             except Exception as error:
-                port.log("error", "schedules.round_failed", {"schedule": schedule_id, "error": _code(error)})
+                port.log("error", "schedules.round_failed", {"schedule": schedule_id, "error": describe(error)})
 
     await asyncio.gather(
         *(one(name, port.declare(by_id[name])) for name in found.declare),
@@ -85,7 +86,3 @@ async def _look_after(port: RoundPort, schedule_id: str) -> None:
         await port.view(schedule_id)
     except UnknownScheduleError:
         await port.forget(schedule_id)
-
-
-def _code(error: Exception) -> str:
-    return error.error_code if isinstance(error, OrchestratorError) else type(error).__name__

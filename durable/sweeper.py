@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from durable.catalog_model import OverdueQuery
-from orchestrator.errors import OrchestratorError
+from orchestrator.logs import describe
 from orchestrator.model import JobSummary
 from orchestrator.ports import Clock
 
@@ -44,7 +44,7 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
     try:
         job_ids, silent = await port.overdue(OverdueQuery(now_ms=now_ms, grace_ms=GRACE_MS, limit=SWEEP_LIMIT))
     except Exception as error:
-        port.log("error", "sweep.failed", {"error": _code(error)})
+        port.log("error", "sweep.failed", {"error": describe(error)})
         return 0
     if silent:
         port.log("error", "sweep.shards_silent", {"shards": silent})
@@ -55,7 +55,7 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
             try:
                 await port.publish(await port.summary(job_id))
             except Exception as error:
-                port.log("warning", "sweep.job_failed", {"job_id": job_id, "error": _code(error)})
+                port.log("warning", "sweep.job_failed", {"job_id": job_id, "error": describe(error)})
                 return False
             return True
 
@@ -63,7 +63,3 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
     if job_ids:
         port.log("info", "sweep.done", {"late": len(job_ids), "answered": answered})
     return answered
-
-
-def _code(error: Exception) -> str:
-    return error.error_code if isinstance(error, OrchestratorError) else type(error).__name__

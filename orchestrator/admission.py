@@ -15,6 +15,7 @@ from orchestrator.errors import UnknownWorkflowError
 from orchestrator.lane import LanePolicy, PermitRequest, Release
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import LANE_RETRY_MS, OUTBOX_RETRY_MAX_MS
+from orchestrator.logs import describe
 from orchestrator.mail import OutboxTable
 from orchestrator.model import JobOptions, JobRow
 from orchestrator.ports import Platform, Sql
@@ -131,7 +132,7 @@ class Admission:
         except Exception as error:
             self._failures += 1
             wait_ms = min(OUTBOX_RETRY_MAX_MS, LANE_RETRY_MS * 2 ** min(self._failures - 1, 10))
-            fields = {"job_id": job.job_id, "lane": lane.name, "error": repr(error)}
+            fields = {"job_id": job.job_id, "lane": lane.name, "error": describe(error)}
             self._platform.log("warning", "lane.unreachable", fields)
             due_at_ms = self._platform.clock.now_ms() + wait_ms
             return Ticket(lane.name, permit_id, held=False, reason="lane does not answer", due_at_ms=due_at_ms)

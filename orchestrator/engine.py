@@ -5,22 +5,16 @@ Calls change the journal and re-arm the alarm in one group of synchronous writes
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from orchestrator import codec, joining
 from orchestrator.admission import Admission, Ticket, waits_for_lane
-from orchestrator.errors import (
-    ConflictError,
-    ErrorRecord,
-    TokenExpiredError,
-    UnknownJobError,
-    UnknownTokenError,
-)
+from orchestrator.errors import ConflictError, ErrorRecord, TokenExpiredError, UnknownJobError, UnknownTokenError
 from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, QUEUE_OPERATIONS
+from orchestrator.logs import describe
+from orchestrator.mail import Listener
 from orchestrator.model import (
     ChildNotice,
     ChildOutcome,
@@ -69,9 +63,9 @@ class JobEngine:
         self._state.journal.migrate()
         return self._state.journal
 
-    def listen(self, listener: Callable[[], None]) -> None:
+    def listen(self, listener: Listener) -> None:
         """Have every new line of the history announced."""
-        self._state.journal.history.listener = listener
+        self._state.journal.history.listeners.append(listener)
 
     def exists(self) -> bool:
         """Tell whether a job was ever created here."""
@@ -386,7 +380,7 @@ class JobEngine:
             self._state.forget()
         except Exception as error:  # the platform's: storage reset, lost connection, or a bug of ours
             failed = True
-            self._platform.log("error", "tick.failed", {"job_id": self._state.job_id, "error": repr(error)})
+            self._platform.log("error", "tick.failed", {"job_id": self._state.job_id, "error": describe(error)})
             self._state.forget()
         finally:
             self._wakeup.ticking = False
@@ -394,7 +388,7 @@ class JobEngine:
         try:
             self._wakeup.after_tick(failed=failed, idle=idle)
         except Exception as error:
-            self._platform.log("error", "rearm.failed", {"job_id": self._state.job_id, "error": repr(error)})
+            self._platform.log("error", "rearm.failed", {"job_id": self._state.job_id, "error": describe(error)})
 
     def _record(self, job: JobRow, event: str) -> None:
         """Commit a change that a caller asked for: the row, the history and the catalog."""

@@ -34,6 +34,7 @@ from orchestrator.limits import (
     TICK_RETRY_MAX_MS,
     TICK_RETRY_MS,
 )
+from orchestrator.logs import describe
 from orchestrator.ports import Alarm, Clock, Sql
 
 #: Keys that a view of a lane names.
@@ -197,7 +198,7 @@ class LaneEngine:
         except Exception as error:  # the platform's, or a bug of ours
             self._failures += 1
             self._state = None
-            self._platform.log("error", "lane.tick_failed", {"error": repr(error)})
+            self._platform.log("error", "lane.tick_failed", {"error": describe(error)})
             wait_ms = min(TICK_RETRY_MAX_MS, TICK_RETRY_MS * 2 ** min(self._failures - 1, 10))
             self._platform.alarm.set(self._platform.clock.now_ms() + wait_ms)
 
@@ -218,7 +219,7 @@ class LaneEngine:
         try:
             return await self._platform.permits.offer(permit.job_id, permit.id)
         except Exception as error:
-            fields = {"job_id": permit.job_id, "permit_id": permit.id, "error": repr(error)}
+            fields = {"job_id": permit.job_id, "permit_id": permit.id, "error": describe(error)}
             self._platform.log("warning", "lane.offer_failed", fields)
             return None
 

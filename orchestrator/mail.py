@@ -12,6 +12,9 @@ from orchestrator.limits import MAX_EVENTS
 from orchestrator.model import Event
 from orchestrator.ports import Sql, SqlRow
 
+#: Takes a new line's kind, key and data.
+Listener = Callable[[str, str | None, bytes | None], None]
+
 
 class History:
     """Lines of a job's history, numbered."""
@@ -19,13 +22,13 @@ class History:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
         #: Called with each new line, which is not durable yet.
-        self.listener: Callable[[], None] | None = None
+        self.listeners: list[Listener] = []
 
     def add(self, at_ms: int, kind: str, key: str | None = None, data: bytes | None = None) -> None:
         """Append to the history."""
         self._sql.execute("insert into event (at_ms, kind, key, data) values (?, ?, ?, ?)", at_ms, kind, key, data)
-        if self.listener is not None:
-            self.listener()
+        for listener in self.listeners:
+            listener(kind, key, data)
 
     def after(self, seq: int, limit: int) -> list[Event]:
         """Return up to ``limit`` events with a number above ``seq``."""

@@ -11,6 +11,7 @@ from orchestrator.errors import RequestError
 from orchestrator.journal import Journal
 from orchestrator.lane import Release
 from orchestrator.limits import OUTBOX_BATCH, OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS
+from orchestrator.logs import describe
 from orchestrator.mail import OutboxRow
 from orchestrator.model import ChildNotice, JobRow, JobSummary, ParentRef
 from orchestrator.ports import Platform
@@ -47,8 +48,8 @@ class Outbox:
             except Exception as error:
                 wait_ms = min(OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS * 2 ** min(row.attempts, 20))
                 self._journal.outbox.retry(row.id, self._platform.clock.now_ms() + wait_ms)
-                fields = {"job_id": job.job_id, "kind": row.kind, "attempts": row.attempts + 1, "error": repr(error)}
-                self._platform.log("warning", "outbox.failed", fields)
+                fields = {"job_id": job.job_id, "kind": row.kind, "attempt": row.attempts + 1}
+                self._platform.log("warning", "outbox.failed", {**fields, "error": describe(error)})
             else:
                 if left is not None and self._journal.outbox.holds(row.id):
                     self._journal.outbox.add(row.kind, left, self._platform.clock.now_ms())
@@ -63,7 +64,7 @@ class Outbox:
         try:
             await self._platform.network.publish(msgspec.structs.replace(summary(job, due_at_ms), first=True))
         except Exception as error:
-            self._platform.log("warning", "announce.failed", {"job_id": job.job_id, "error": repr(error)})
+            self._platform.log("warning", "announce.failed", {"job_id": job.job_id, "error": describe(error)})
             return None
         return rows[0].id
 

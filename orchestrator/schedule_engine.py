@@ -14,6 +14,7 @@ from orchestrator.errors import ConflictError, ContradictionError, InvalidReques
 from orchestrator.ids import derived_job_id
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_SCHEDULE_BACKLOG
+from orchestrator.logs import describe
 from orchestrator.model import Created
 from orchestrator.schedule import Schedule, check, due_times
 from orchestrator.schedule_model import (
@@ -200,7 +201,7 @@ class ScheduleEngine:
         except RequestError:
             raise
         except Exception as error:
-            fields = {"schedule": row.schedule.id, "job_id": job_id, "error": repr(error)}
+            fields = {"schedule": row.schedule.id, "job_id": job_id, "error": describe(error)}
             self._platform.log("warning", "schedule.run_postponed", fields)
             return Created(job_id, JobStatus.QUEUED, deduplicated=False)
 
@@ -226,13 +227,14 @@ class ScheduleEngine:
             idle = not await self._ticker.tick()
         except Exception as error:  # the platform's: storage reset, lost connection, or a bug of ours
             failed = True
-            self._platform.log("error", "schedule.tick_failed", {"schedule": self._state.job_id, "error": repr(error)})
+            fields = {"schedule": self._state.job_id, "error": describe(error)}
+            self._platform.log("error", "schedule.tick_failed", fields)
         finally:
             self._wakeup.ticking = False
         try:
             self._wakeup.after_tick(failed=failed, idle=idle)
         except Exception as error:
-            self._platform.log("error", "schedule.rearm_failed", {"error": repr(error)})
+            self._platform.log("error", "schedule.rearm_failed", {"error": describe(error)})
 
     # -- parts -------------------------------------------------------------------------------------------------------
 

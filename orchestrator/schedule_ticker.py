@@ -18,6 +18,7 @@ from orchestrator.limits import (
     SCHEDULE_STARTS_PER_TICK,
     WATCHDOG_MS,
 )
+from orchestrator.logs import describe
 from orchestrator.model import Created, CreateJob, JobOptions
 from orchestrator.schedule import due_times
 from orchestrator.schedule_model import Reason, ScheduleRow, WaitingStart
@@ -107,7 +108,7 @@ class ScheduleTicker:
             wait_ms = min(OUTBOX_RETRY_MAX_MS, OUTBOX_RETRY_MS * 2 ** min(row.publish_tries, 20))
             row.publish_ms = self._platform.clock.now_ms() + wait_ms
             row.publish_tries += 1
-            self._log("warning", "schedule.publish_failed", row, error=repr(error))
+            self._log("warning", "schedule.publish_failed", row, error=describe(error))
         else:
             row.published = max(row.published, revision)
         if row.state == "deleted" and row.published >= row.revision:

@@ -197,7 +197,7 @@ class Slice:
                 services=self._resources.services,
                 database=self._resources.database,
                 report=partial(self._report, key),
-                write_log=partial(self._log, "info"),
+                write_log=self._log,
                 create_job=self._platform.network.create,
                 tenant=self._tenant,
             )
@@ -324,8 +324,9 @@ class Slice:
         """The workflow's retry policy."""
         return self._execution.workflow.options.retry
 
-    def _log(self, level: str, message: str, fields: dict[str, object]) -> None:
-        self._platform.log(level, message, {"job_id": self._job.job_id, **fields})
+    def _log(self, message: str, fields: dict[str, object]) -> None:
+        who = {"job_id": self._job.job_id, "workflow": self._job.workflow}
+        self._platform.log("info", "step.log", {**fields, "message": message, **who})
 
 
 def start_task(work: Coroutine[object, object, Settled | None]) -> asyncio.Task[Settled | None]:

@@ -15,6 +15,7 @@ from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
 from orchestrator.limits import LANE_LEASE_MS
+from orchestrator.logs import LEVELS, fields_of
 from orchestrator.meter import account_of
 from orchestrator.model import JobBudget, JobOptions, JobRow, ParentRef
 from orchestrator.ports import Platform
@@ -43,6 +44,7 @@ class JobState:
         self._job: JobRow | None = None
         self._execution: Execution | None = None
         self._rows_counted = 0
+        self.journal.history.listeners.append(self._log)
 
     @property
     def job_id(self) -> str | None:
@@ -52,6 +54,12 @@ class JobState:
     def now_ms(self) -> int:
         """Return the wall clock."""
         return self._platform.clock.now_ms()
+
+    def _log(self, kind: str, key: str | None, data: bytes | None) -> None:
+        """Log a new line of the history."""
+        level = LEVELS.get(kind)
+        if level is not None and self._job is not None:
+            self._platform.log(level, kind, fields_of(self._job, kind, key, data))
 
     # -- the row -----------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
 
     def log(self, message: str, **fields: object) -> None:
         """Write a structured log line with the job, step and attempt."""
-        self.write_log(message, {"step": self.key, "attempt": self.attempt, **fields})
+        self.write_log(message, {**fields, "step": self.key, "attempt": self.attempt})
 
     async def start_job(
         self, workflow: str, key: str, payload: object, *, options: JobOptions | None = None

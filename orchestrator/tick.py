@@ -196,7 +196,6 @@ class Ticker:
         job.slice_units = max(1, job.slice_units // 2)
         self._state.drop_execution()
         self._journal.history.add(now_ms, "slice.died")
-        self._platform.log("warning", "slice.died", {"job_id": job.job_id, "crashes": job.crashes})
         if job.crashes == 1:
             return False
         pause_ms = min(CRASH_PAUSE_MAX_MS, CRASH_PAUSE_MS * 2 ** (job.crashes - 2))

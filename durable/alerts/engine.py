@@ -14,6 +14,7 @@ from durable.alerts.model import AlertsView, Delivery, Observation
 from durable.alerts.settings import AlertPolicy, AlertReceiver
 from durable.alerts.store import AlertStore
 from orchestrator.errors import HttpError
+from orchestrator.logs import describe
 from orchestrator.ports import Alarm, Clock, Http, Sql
 from orchestrator.wakeup import Wakeup
 
@@ -120,7 +121,7 @@ class AlertEngine:
             await self._deliver()
         except Exception as error:
             failed = True
-            self._platform.log("error", "alerts.tick_failed", {"error": type(error).__name__})
+            self._platform.log("error", "alerts.tick_failed", {"error": describe(error)})
         finally:
             self._wakeup.ticking = False
         self._wakeup.after_tick(failed=failed, idle=False)

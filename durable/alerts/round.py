@@ -13,6 +13,7 @@ from durable.tallies import error_rate, total
 from orchestrator.errors import OrchestratorError
 from orchestrator.lane import LaneView
 from orchestrator.lifecycle import JobStatus
+from orchestrator.logs import describe
 from orchestrator.ports import Clock
 from orchestrator.workflow import Registry
 
@@ -48,8 +49,10 @@ async def look(port: AlertPort, clock: Clock, registry: Registry, settings: Mapp
         policy = AlertPolicy.from_env(settings)
         await port.observe(await measure(port, clock, registry, policy))
     except Exception as error:
-        reason = str(error) if isinstance(error, OrchestratorError) else type(error).__name__
-        port.log("error", "alerts.round_failed", {"error": reason[:300]})
+        reason = describe(error)
+        if reason == "invalid_setting":
+            reason = str(error)  # our own words, which say what to mend
+        port.log("error", "alerts.round_failed", {"error": reason})
 
 
 async def measure(port: AlertPort, clock: Clock, registry: Registry, policy: AlertPolicy) -> Observation:

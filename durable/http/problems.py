@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from durable.http.host import Host, host_of
 from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.logs import describe
 
 MEDIA_TYPE = "application/problem+json"
 #: What to tell clients to wait when a part of the platform asked for a pause.
@@ -109,7 +110,7 @@ def response_of(error: OrchestratorError, host: Host, scope: Mapping[str, object
     document = problem_of(error)
     status = int(str(document["status"]))
     if status >= 500:
-        fields = {"code": error.error_code, **about(scope), "error": str(error)[-500:]}
+        fields = {"code": error.error_code, **about(scope), "error": describe(error)}
         host.log("error", "request.failed", fields)
     headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else None
     return Response(msgspec.json.encode(document), status, headers, MEDIA_TYPE)
@@ -139,7 +140,7 @@ async def on_crash(request: Request, error: Exception) -> Response:
 
 def log_crash(request: Request, error: Exception) -> None:
     """Log a failure nobody foresaw."""
-    fields = {**about(request.scope), "method": request.scope["method"], "error": repr(error)[:500]}
+    fields = {**about(request.scope), "method": request.scope["method"], "error": describe(error)}
     host_of(request).log("error", "request.crashed", fields)
 
 

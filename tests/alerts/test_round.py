@@ -130,7 +130,8 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    ("settings", "error"), [({}, "away"), ({"ALERT_ERROR_RATE": "5"}, "ALERT_ERROR_RATE is a number from 0 to 1")]
+    ("settings", "error"),
+    [({}, "object_unreachable"), ({"ALERT_ERROR_RATE": "5"}, "ALERT_ERROR_RATE is a number from 0 to 1")],
 )
 def test_a_round_never_fails_and_says_why_it_did_nothing(settings: dict[str, str], error: str) -> None:
     port, api = Broken(), Api()
