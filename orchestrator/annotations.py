@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import cast, get_type_hints
 
 import msgspec
@@ -14,6 +14,8 @@ _BUILTINS: frozenset[object] = frozenset({None, type(None), str, int, float, boo
 
 def return_type(fn: Callable[..., object]) -> object | None:
     """Return the annotated result type when a replay must convert to it, or None when builtins are right."""
+    while isinstance(fn, partial):
+        fn = fn.func
     return _return_type(getattr(fn, "__func__", fn))
 
 

@@ -6,7 +6,7 @@ chunks is kept as a piece of its own, and at the end the pieces are streamed int
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 
 import msgspec
 
@@ -121,19 +121,37 @@ async def join_pieces(
     Raises:
         NonRetryableError: code ``chunk_piece_lost``.
     """
-    head, tail = _head(metadata), _tail(chunks, characters)
-    size = len(head) + pieces.size_bytes + max(0, pieces.count - 1) + len(tail)
+    size = pieces.size_bytes + max(0, pieces.count - 1)
 
-    async def parts() -> AsyncIterator[bytes]:
-        yield head
+    async def stored() -> AsyncIterator[bytes]:
         for number in range(pieces.count):
             data = await blobs.get(_piece_key(job_id, number))
             if data is None:
                 raise NonRetryableError(f"Piece {number} of the chunk file is gone", code="chunk_piece_lost")
             yield data if number == 0 else b"," + data
+
+    await write_stream(blobs, key, metadata, stored(), size, chunks, characters)
+
+
+async def write_stream(
+    blobs: Blobs,
+    key: str,
+    metadata: Mapping[str, object],
+    parts: AsyncIterable[bytes],
+    size_bytes: int,
+    chunks: int,
+    characters: int,
+) -> None:
+    """Write the file around its chunks, which come in parts of ``size_bytes`` in all, commas included."""
+    head, tail = _head(metadata), _tail(chunks, characters)
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield head
+        async for part in parts:
+            yield part
         yield tail
 
-    await blobs.put_stream(key, parts(), size)
+    await blobs.put_stream(key, whole(), len(head) + size_bytes + len(tail))
 
 
 async def drop_pieces(blobs: Blobs, job_id: str) -> None:

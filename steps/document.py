@@ -23,7 +23,7 @@ from steps.document_chunks import (
     remove_vectors,
     take_back,
 )
-from steps.document_service import drop_batches, drop_batches_after_all, process_by_service
+from steps.document_service import drop_batches, process_by_service, tolerated
 from steps.meter_document import meter_document
 from steps.platform import documents
 from steps.platform.documents import Failed, Started, Totals
@@ -84,7 +84,7 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
     delta = totals.pages - (started.pages if payload.cleanup else 0.0)
     stopped = await job.transaction("complete", _complete, document_id, totals, delta)
     if by_service:
-        await drop_batches_after_all(job, document_id)
+        await tolerated(job, job.step("drop batches", drop_batches, document_id))
     if stopped is not None:
         if stopped != COMPLETED:
             await job.step("take back", take_back, *where)

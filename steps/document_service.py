@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from orchestrator import JobContext, StepFailedError, current_step
+from orchestrator.operations import StepOp
 from steps.chunks import EMBEDDING_RETRY
 from steps.content.batches import BatchedContent
 from steps.document_chunks import CHUNK_BATCH, DocumentChunks, Stored, remove_vectors
 from steps.outbound import checked_url
-from steps.parser_service.client import ParserService
 from steps.parser_service.requests import Callback, ingest_body
 from steps.parser_service.results import ParsedFile, parsed_file
-from steps.parser_service.waiting import parsed
+from steps.parser_service.waiting import Requested, parsed, start_parse
 from steps.platform import documents
 from steps.platform.document_input import DocumentInput, FileSource, ManagedFileSource, load_document_input
 from steps.platform.documents import Started, Totals
@@ -22,6 +23,8 @@ from steps.platform.parser_results import BatchKeys, forget_result, note_result,
 from steps.presigned import presigned_get
 from steps.redis import redis_for
 from steps.services import services
+
+T = TypeVar("T")
 
 #: How long the service may read a stored file (domain.md §3.1).
 FILE_URL_EXPIRES_S = 24 * 3_600
@@ -45,15 +48,16 @@ async def process_by_service(job: JobContext, document_id: str, started: Started
     Raises:
         StepFailedError: see :func:`steps.parser_service.waiting.parsed`; or a step gave up.
     """
-    data = await parsed(job, "ingest", partial(request_parse, document_id))
-    if data is None:
+    ended = await parsed(job, "ingest", partial(request_parse, document_id))
+    if ended is None:
         return Totals()
-    noted = await job.step("note result", note_parse, document_id, data)
+    noted = await job.step("note result", note_parse, document_id, ended.data)
     result = noted.result
     if noted.replaces:
         # Ids of chunks are random: those of another result would stay beside the new ones.
         await job.step("remove replaced vectors", remove_vectors, document_id, started.namespace_id, started.tenant_id)
-    chunks = DocumentChunks(document_id, BatchedContent(document_id, result))
+    content = BatchedContent(document_id, result)
+    chunks = DocumentChunks(document_id, content)
     loop = await job.each(
         "chunks",
         chunks,
@@ -64,28 +68,28 @@ async def process_by_service(job: JobContext, document_id: str, started: Started
         unit="chunks",
         total=result.total_chunks,
     )
+    if loop.state.totals.chunks:
+        await tolerated(job, job.step("tie chunk file", content.tie_file))
     return loop.state.totals
 
 
-async def drop_batches_after_all(job: JobContext, document_id: str) -> None:
-    """Remove the batches of a document that is finished; trouble with it changes nothing of the document."""
+async def tolerated(job: JobContext, step: StepOp[T]) -> None:
+    """Run a step whose failure changes nothing of the document."""
     try:
-        await job.step("drop batches", drop_batches, document_id)
+        await step
     except StepFailedError as error:
-        job.log("The parser service's batches stay in Redis", error=error.record.message)
+        job.log(f"{step.name} failed, which changes nothing of the document", error=error.record.message)
 
 
-async def request_parse(document_id: str, token_id: str, access_token: str) -> str | None:
-    """Have the service parse the document; return its call id, or None when it is not to be processed any more."""
-    current = services()
-    database = current.database()
+async def request_parse(document_id: str, token_id: str, access_token: str) -> Requested | None:
+    """Have the service parse the document, unless it is not to be processed any more."""
+    database = services().database()
     if not await documents.note_parsing(database, document_id):
         return None
     found = await load_document_input(database, document_id)
     if found is None:
         return None
-    body = ingest_body(Callback(token_id, access_token), found, _file_url(found))
-    return await ParserService(current.http, current.settings.parser_service).start("ingest", body)
+    return await start_parse("ingest", ingest_body(Callback(token_id, access_token), found, _file_url(found)))
 
 
 async def note_parse(document_id: str, data: object) -> Noted:

@@ -10,10 +10,10 @@ import msgspec
 
 from orchestrator import ChildRequest, JobContext, NonRetryableError, Page, current_step
 from orchestrator.ports import Connection
-from steps.parser_service.client import Kind, ParserService
+from steps.parser_service.client import Kind
 from steps.parser_service.requests import Body, Callback, CrawlPayload, YoutubePayload, crawl_body, youtube_body
 from steps.parser_service.results import remote_documents
-from steps.parser_service.waiting import parsed
+from steps.parser_service.waiting import Requested, parsed, start_parse
 from steps.platform import remote_documents as rows
 from steps.platform.document_input import parse_config
 from steps.platform.remote_documents import RemoteCreated, RemoteKind, RemoteRequest
@@ -33,9 +33,10 @@ async def find_documents(job: JobContext, ingest_job_id: str, kind: RemoteKind) 
     data: object = None
     # A run that is tried again from its beginning finds its documents; their transaction gives its result again.
     if not await job.step("look for documents", _are_created, ingest_job_id):
-        data = await parsed(job, _ROUTES[kind], partial(request_documents, ingest_job_id, kind))
-        if data is None:
+        ended = await parsed(job, _ROUTES[kind], partial(request_documents, ingest_job_id, kind))
+        if ended is None:
             return RemoteCreated(stopped=True)
+        data = ended.data
     return await job.transaction("create documents", _create, ingest_job_id, kind, data)
 
 
@@ -65,8 +66,8 @@ class FoundDocuments:
         return Page(requests, end, done=end >= len(self._ids))
 
 
-async def request_documents(ingest_job_id: str, kind: RemoteKind, token_id: str, access_token: str) -> str | None:
-    """Have the service crawl or transcribe; return its call id, or None when the ingest job is being deleted."""
+async def request_documents(ingest_job_id: str, kind: RemoteKind, token_id: str, access_token: str) -> Requested | None:
+    """Have the service crawl or transcribe, unless the ingest job is being deleted."""
     current = services()
     if current.settings.parser_service.url is None:
         raise NonRetryableError(
@@ -76,8 +77,7 @@ async def request_documents(ingest_job_id: str, kind: RemoteKind, token_id: str,
     request = await rows.load_request(current.database(), ingest_job_id)
     if request is None:
         return None
-    body = _body(current, kind, request, Callback(token_id, access_token))
-    return await ParserService(current.http, current.settings.parser_service).start(_ROUTES[kind], body)
+    return await start_parse(_ROUTES[kind], _body(current, kind, request, Callback(token_id, access_token)))
 
 
 def _body(current: Services, kind: RemoteKind, request: RemoteRequest, callback: Callback) -> Body:

@@ -6,14 +6,14 @@ when it was written by another parse meanwhile does the document begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
 
 from orchestrator import NonRetryableError
 from orchestrator.model import Progress
-from steps.chunk_file import ChunkFile, chunk_file_key, text_chunk
+from steps.chunk_file import ChunkFile, chunk_file_key, encode_piece, text_chunk, write_stream
 from steps.chunks import TextChunk
 from steps.content import PAGE_CHARS, ChunkPage
 from steps.content.current import CurrentBlobs
@@ -84,6 +84,52 @@ class BatchedContent:
         except DocumentError as error:
             _missing(error)
 
+    async def tie_file(self) -> bool:
+        """Make ``chunks.json`` the one of this result, should another parse have written over it; tell whether it had.
+
+        A parse whose answer was lost in a crash was started twice. The service writes the file of each, in any order.
+        """
+        first = await self._batches(0, 1)
+        if not first or not first[0]:
+            return False  # read from the file, or nothing to read
+        found, metadata = await self.load()
+        key = chunk_file_key(found.namespace_id, self._document_id)
+        try:
+            file = await ChunkFile.open(CurrentBlobs(), key)
+            _, begin = await file.begin()
+            if (await file.take(begin, 1, PAGE_CHARS)).items[:1] == [msgspec.to_builtins(first[0][0])]:
+                return False
+        except DocumentError:
+            pass  # as good as another's
+        try:
+            totals, size = await self._measure()
+        except NonRetryableError:
+            return False  # a batch is gone, and the document was read from the file
+        await write_stream(services().blobs, key, metadata, self._pieces(), size, *totals)
+        return True
+
+    async def _measure(self) -> tuple[tuple[int, int], int]:
+        """Return the number of chunks and characters in Redis, and how many bytes they take in the file."""
+        chunks = characters = size = 0
+        async for batch in self._each_batch():
+            chunks += len(batch)
+            characters += sum(len(chunk.text) for chunk in batch)
+            size += len(encode_piece(batch)) + (1 if size else 0)
+        return (chunks, characters), size
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        comma = b""
+        async for batch in self._each_batch():
+            yield comma + encode_piece(batch)
+            comma = b","
+
+    async def _each_batch(self) -> AsyncIterator[list[TextChunk]]:
+        for number in range(self._result.total_batches):
+            batches = await self._batches(number, 1)
+            if not batches:
+                raise NonRetryableError("Chunk batch not found", code="chunk_batch_not_found")
+            yield batches[0]
+
     async def _batches(self, first: int, limit: int) -> list[list[TextChunk]]:
         """Return the next batches that are in Redis, up to the first that is not."""
         current = services()
@@ -91,7 +137,7 @@ class BatchedContent:
         if redis is None:
             return []
         result = self._result
-        chars = result.total_characters // result.total_batches + 1
+        chars = result.total_characters // max(1, result.total_batches) + 1
         count = min(max(1, limit // BATCH_SIZE), max(1, PAGE_CHARS // chars))
         found: list[list[TextChunk]] = []
         for value in await redis.get_many(result.keys.some(first, count)):

@@ -8,37 +8,71 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from orchestrator import JobContext, StepFailedError
 from orchestrator.operations import Token
 from steps.parser_service.client import START_RETRY, Kind, ParserService, Polled
 from steps.parser_service.errors import partition_error
+from steps.parser_service.requests import Body
 from steps.services import services
 
 #: The service's own limit (domain.md §2.1).
 PARSE_TIMEOUT_MS = 2 * 3_600_000
-FIRST_POLL_MS = 120_000
 MAX_POLL_MS = 600_000
 #: A call that the service cannot tell about so often in a row has crashed or was forgotten.
 MAX_TROUBLE = 4
 
 
-async def parsed(job: JobContext, kind: Kind, request: Callable[[str, str], Awaitable[str | None]]) -> object:
-    """Have something parsed; return what the service's callback carried, or None when ``request`` gave up.
+class Requested(msgspec.Struct, frozen=True):
+    """A parse under way.
+
+    Attributes:
+        call_id: the service's name for it.
+        poll_ms: how long its callback is waited for before the service is asked; as set when it began.
+    """
+
+    call_id: str
+    poll_ms: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A parse that has ended: ``data`` is what the service says of it, whatever that is."""
+
+    data: object
+
+
+async def parsed(
+    job: JobContext, kind: Kind, request: Callable[[str, str], Awaitable[Requested | None]]
+) -> Ended | None:
+    """Have something parsed; return what the service said in the end, or None when ``request`` gave up.
 
     Args:
         job: the job that waits.
         kind: what is parsed.
-        request: starts the parse, given the token's id and its bearer; returns the call id, or None not to wait.
+        request: starts the parse, given the token's id and its bearer; returns None not to wait.
 
     Raises:
         StepFailedError: code ``partition_error``; or ``wait_timeout``: nothing came within two hours.
     """
     token = await job.create_token(timeout_ms=PARSE_TIMEOUT_MS)
-    call_id = await job.options(retry=START_RETRY).step("request parse", request, token.id, token.access_token)
-    if call_id is None:
+    requested = await job.options(retry=START_RETRY).step("request parse", request, token.id, token.access_token)
+    if requested is None:
         return None
-    job.set_metadata("parser_call", call_id)
-    return await _result(job, kind, call_id, token)
+    job.set_metadata("parser_call", requested.call_id)
+    return Ended(await _result(job, kind, requested, token))
+
+
+async def start_parse(kind: Kind, body: Body) -> Requested:
+    """Have the service begin; for a ``request`` of :func:`parsed`.
+
+    Raises:
+        RetryableError: the step may try again.
+        NonRetryableError: code ``partition_error``.
+    """
+    current = services()
+    settings = current.settings.parser_service
+    return Requested(await ParserService(current.http, settings).start(kind, body), settings.poll_ms)
 
 
 async def poll(kind: Kind, call_id: str, trouble: int) -> Polled:
@@ -54,9 +88,9 @@ async def poll(kind: Kind, call_id: str, trouble: int) -> Polled:
     return found
 
 
-async def _result(job: JobContext, kind: Kind, call_id: str, token: Token) -> object:
+async def _result(job: JobContext, kind: Kind, requested: Requested, token: Token) -> object:
     """Return what comes first: the callback's data or a poll's. One of them only is used, and it is recorded."""
-    waited_ms, wait_ms, trouble = 0, FIRST_POLL_MS, 0
+    waited_ms, wait_ms, trouble = 0, requested.poll_ms, 0
     while True:
         last = waited_ms + wait_ms >= PARSE_TIMEOUT_MS
         try:
@@ -65,10 +99,10 @@ async def _result(job: JobContext, kind: Kind, call_id: str, token: Token) -> ob
             if error.record.code != "wait_timeout":
                 raise
             timed_out = error
-        found = await job.step("poll", poll, kind, call_id, trouble)
+        found = await job.step("poll", poll, kind, requested.call_id, trouble)
         if found.data is not None:
             return found.data
         if last:
             raise timed_out
         trouble = trouble + 1 if found.trouble is not None else 0
-        waited_ms, wait_ms = waited_ms + wait_ms, min(MAX_POLL_MS, wait_ms * 2)
+        waited_ms, wait_ms = waited_ms + wait_ms, min(max(MAX_POLL_MS, requested.poll_ms), wait_ms * 2)

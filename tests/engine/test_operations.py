@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from pydantic import BaseModel
@@ -127,10 +128,11 @@ def test_results_keep_their_annotated_type_in_a_replay() -> None:
     @workflow("typed")
     async def typed(job: JobContext, payload: Nothing) -> str:
         point = await job.step("point", make_point, 3)
+        other = await job.step("other", partial(partial(make_point), 4))
         await job.sleep(10)
-        return f"{type(point).__name__} {point.x} {point.label}"
+        return f"{type(point).__name__} {point.x} {point.label}, {type(other).__name__} {other.x}"
 
-    assert run(typed).result == run(typed, always_replay=True).result == "Point 3 p"
+    assert run(typed).result == run(typed, always_replay=True).result == "Point 3 p, Point 4"
 
 
 def test_first_run_returns_what_a_replay_returns() -> None:

@@ -59,6 +59,9 @@ class Expected:
             rows = [row for row in outcome.picture.vectors if row["document_id"] == document["id"]]
             ids = {str(row["id"]).partition("#")[2] for row in rows}
             assert any(ids <= call.chunk_ids for call in calls), f"chunks of several parses, crashed {when}"
+            file = outcome.chunk_file(document["id"])
+            kept = {str(chunk["id"]) for chunk in msgspec.convert(file["chunks"], list[Row])}
+            assert kept == ids or not ids, f"the file of another parse, crashed {when}"
         # A call whose answer was lost with the crash is paid for, and its batches are nobody's: no other may remain.
         assert len(self._service.redis.strings) == sum(_batches(call.data) for call in calls[1:]), when
 

@@ -9,8 +9,7 @@ from orchestrator.errors import NonRetryableError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import RetryJob
 from orchestrator.ports import Database
-from steps.parser_service.config import ParserServiceSettings
-from steps.parser_service.waiting import FIRST_POLL_MS
+from steps.parser_service.config import POLL_MS, ParserServiceSettings
 from steps.platform.ingest_settings import IngestSettings
 from steps.services import Settings
 from tests.ingestion.embedder import tokens
@@ -256,7 +255,7 @@ def test_a_lost_callback_of_a_crawl(stage: Stage, service: ParserWorld) -> None:
     outcome = stage.run(Scenario(payload=CRAWL), always_replay=True)
     assert outcome.picture.document["status"] == "COMPLETED"
     assert outcome.view.finished_at_ms is not None
-    assert outcome.view.finished_at_ms - outcome.view.created_at_ms < 2 * FIRST_POLL_MS
+    assert outcome.view.finished_at_ms - outcome.view.created_at_ms < 2 * POLL_MS
 
 
 def test_a_crawl_that_finds_nothing(stage: Stage, service: ParserWorld) -> None:

@@ -11,7 +11,8 @@ from orchestrator.lifecycle import JobStatus
 from orchestrator.model import JobView
 from orchestrator.testing import Crash, World
 from orchestrator.testing.blobs import MemoryBlobs
-from steps.parser_service.waiting import FIRST_POLL_MS, PARSE_TIMEOUT_MS
+from steps.parser_service.config import POLL_MS
+from steps.parser_service.waiting import PARSE_TIMEOUT_MS
 from steps.redis import RedisSettings
 from tests.embeddings.stub_server import Reply, StubServer, json_reply
 from tests.ingestion.embedder import tokens
@@ -287,13 +288,13 @@ def test_a_lost_callback_is_found_long_before_the_timeout(
     assert_completed(outcome)
     view = child_of(outcome)
     assert view.finished_at_ms is not None
-    assert FIRST_POLL_MS <= view.finished_at_ms - view.created_at_ms < FIRST_POLL_MS + 30_000
+    assert POLL_MS <= view.finished_at_ms - view.created_at_ms < POLL_MS + 30_000
     assert view.metadata["parser_call"] == "fc-0001"
 
 
 def test_a_late_callback_counts_once(stage: Stage, service: ParserWorld) -> None:
     """The poll has found the result; the callback comes while the document is stored, and again after its end."""
-    service.callbacks = lambda call: [FIRST_POLL_MS + 1, 3 * FIRST_POLL_MS]
+    service.callbacks = lambda call: [POLL_MS + 1, 3 * POLL_MS]
     assert_completed(stage.run(MANY))
     assert [told.status for told in service.told] in ([200, 200], [200, 410], [410, 410])
 
@@ -356,13 +357,20 @@ def test_a_call_that_crashed_is_not_waited_for(stage: Stage, service: ParserWorl
         ({}, "status 0"),
         ({"status": 200}, "missing required field"),
         ({"status": 200, "documents": []}, "missing required field"),
+        (None, "unexpected result"),
     ],
 )
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_failed_parse(stage: Stage, service: ParserWorld, data: Row, cause: str, lost: bool) -> None:
-    if lost and data.get("status") not in (400, 500):
+def test_a_failed_parse(stage: Stage, service: ParserWorld, data: Row | None, cause: str, lost: bool) -> None:
+    if lost and (data or {}).get("status") not in (400, 500):
         return  # what is no result is no answer to a poll either
-    service.parser.outcome = lambda call: data or {"nothing": 1}
+    accept = service.parser.accepted
+
+    def accepted(call: Call) -> None:
+        call.data = data
+        accept(call)
+
+    service.parser.accepted = accepted
     if lost:
         service.callbacks = lambda call: []
     outcome = stage.run(Scenario(payload={"type": "TEXT", "text": TEXT}))
