@@ -8,7 +8,7 @@ from orchestrator.attempt import error_record
 from orchestrator.cost import budget_error
 from orchestrator.driver import Failure
 from orchestrator.ending import Ending
-from orchestrator.errors import ErrorRecord, JournalMismatchError, RequestError
+from orchestrator.errors import ErrorRecord, JournalMismatchError, OrchestratorError, RequestError
 from orchestrator.lane import Release
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
 from orchestrator.limits import (
@@ -118,13 +118,22 @@ class Ticker:
         return job.phase == "main" and ends_ms is not None and ends_ms <= self._state.now_ms()
 
     async def _enqueue_again(self, job: JobRow) -> None:
-        """Nobody picked the job up: send its id again, less and less often (design.md §4.6)."""
+        """Nobody picked the job up: send its id again, less and less often (design.md §4.6).
+
+        A queue that takes nothing is no reason to wait: the job starts itself, within its lane as ever.
+        """
         now_ms = self._state.now_ms()
         job.due_at_ms = now_ms + min(REQUEUE_MAX_MS, max(REQUEUE_MS, 2 * (now_ms - job.created_at_ms)))
         self._journal.update_job(job)
         # Set at once: a send that fails or dies must find the next try armed.
         self._wakeup.watchdog(job.due_at_ms)
-        await self._platform.network.enqueue(self._registry.get(job.workflow).options.queue, job.job_id)
+        try:
+            await self._platform.network.enqueue(self._registry.get(job.workflow).options.queue, job.job_id)
+        except OrchestratorError as error:
+            self._platform.log("warning", "queue.bypassed", {"job_id": job.job_id, "error": error.error_code})
+            if self._state.load() is job and job.status is JobStatus.QUEUED:
+                self._state.turn(job, JobStatus.RUNNING)
+                await self._slice_if_admitted(job)
 
     async def _slice_if_admitted(self, job: JobRow) -> None:
         if self._over_budget(job):

@@ -1,0 +1,1 @@
+"""A Worker whose API cannot reach the queues."""
