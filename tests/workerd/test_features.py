@@ -128,13 +128,15 @@ def test_a_child_is_started_once_by_key_and_waited_for(api: Api) -> None:
 
 
 def test_calls_in_quick_succession_are_one_job(api: Api) -> None:
-    ids = {
-        api.start("feature-note", {"text": text}, idempotency_key="notes", debounce=0.4, debounce_max=5)
-        for text in ("a", "b", "c")
-    }
+    def call(text: str, debounce_s: float) -> str:
+        return api.start("feature-note", {"text": text}, idempotency_key="notes", debounce=debounce_s)
+
+    ids = {call(text, 600) for text in ("a", "b")} | {call("c", 0.1)}
     assert len(ids) == 1
     assert api.until(ids.pop()).result == "c"
-    assert api.job(api.start("feature-note", {"text": "d"}, idempotency_key="notes", debounce=0.1)).status == "waiting"
+    later = call("d", 600)
+    assert api.job(later).status == "waiting"
+    api.act(later, "cancel")
 
 
 @pytest.mark.parametrize(("policy", "status"), [("cancel_unless_completed", "cancelled"), ("keep", "completed")])
