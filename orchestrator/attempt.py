@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -9,9 +10,9 @@ import msgspec
 
 from orchestrator import codec, large
 from orchestrator.driver import AnyOp, Failure, Outcome, Success
-from orchestrator.errors import ErrorRecord, StepFailedError
+from orchestrator.errors import DefinitionError, ErrorRecord, RetryableError, StepFailedError
 from orchestrator.lifecycle import StepStatus
-from orchestrator.limits import BATCH_TARGET_MS, MAX_LARGE_VALUE_BYTES, MAX_VALUE_BYTES
+from orchestrator.limits import BATCH_TARGET_MS, MAX_ERROR_CHARS, MAX_LARGE_VALUE_BYTES, MAX_VALUE_BYTES
 from orchestrator.model import Progress, StepRow
 from orchestrator.operations import Batch, EachOp, StepOp, TransactionOp
 from orchestrator.ports import Blobs, Database
@@ -68,7 +69,8 @@ async def _run_step(
     row = attempt.row
     try:
         what = f"result of {row.key}"
-        data, value = codec.roundtrip(await body(), op.into, what=what, limit_bytes=MAX_LARGE_VALUE_BYTES)
+        found = await _outcome(row.key, body)
+        data, value = codec.roundtrip(found, op.into, what=what, limit_bytes=MAX_LARGE_VALUE_BYTES)
         if data is not None and len(data) > MAX_VALUE_BYTES:
             data = await large.store(attempt.blobs(), attempt.job_id, data)
     except Exception as error:
@@ -85,6 +87,21 @@ async def _run_step(
     return Settled(done, Success(value), event=("step.completed", None))
 
 
+async def _outcome(key: str, body: Callable[[], object]) -> object:
+    """Await author code; whatever it raises becomes an error of its own, unless the attempt itself is given up."""
+    made = body()
+    if not isinstance(made, Awaitable):
+        raise DefinitionError(f"{key}: pass an async def; this function returned {type(made).__name__}")
+    try:
+        return await cast("Awaitable[object]", made)
+    except (asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        name = type(error).__name__
+        raise RetryableError(f"{key} raised {name}", code=name) from error
+
+
 def _transact(op: TransactionOp[object], attempt: Attempt) -> Callable[[], Awaitable[object]]:
     """Return a body that runs the transaction once: its effect key commits with the effect (design.md §6)."""
     key = attempt.idempotency_key
@@ -99,7 +116,7 @@ def _transact(op: TransactionOp[object], attempt: Attempt) -> Callable[[], Await
                 found = await connection.fetchrow("select result from wf.effect where key = $1", key)
                 stored = None if found is None else found[0]
                 return codec.restore(stored if isinstance(stored, bytes) else None, op.into)
-            value = await op.body(connection)
+            value = await _outcome(attempt.row.key, lambda: op.body(connection))
             data, _ = codec.roundtrip(value, what=f"result of {attempt.row.key}")
             await connection.execute("update wf.effect set result = $2 where key = $1", key, data)
             return value
@@ -120,7 +137,9 @@ async def _run_each(op: EachOp[object], attempt: Attempt) -> Settled:
             f"{attempt.idempotency_key}:{tally.batches}",
             page,
         )
-        state = await op.body(batch) if page.items or page.done is False else batch.state
+        state = batch.state
+        if page.items or page.done is False:
+            state = await _outcome(row.key, lambda: op.body(batch))
         size = _next_size(op, tally, attempt.now_ms() - began_ms)
         tally = _advanced(tally, page.cursor, state, len(page.items), size, done=page.done)
         data = codec.encode(tally, what=f"state of {row.key}")
@@ -206,8 +225,19 @@ def error_record(error: BaseException, *, step: str | None = None, attempt: int 
     cause = error.__cause__
     return ErrorRecord(
         code=error_code(error),
-        message=str(error) or type(error).__name__,
+        message=text_of(error),
         step=step,
         attempt=attempt,
-        cause=None if cause is None else f"{type(cause).__name__}: {cause}"[:500],
+        cause=None if cause is None else f"{type(cause).__name__}: {text_of(cause)}"[:500],
     )
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an error says: some of it, in characters that can be stored, and something whatever it does."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    if len(text) > MAX_ERROR_CHARS:
+        text = text[:MAX_ERROR_CHARS] + "…"
+    return text.encode("utf-8", "replace").decode() or type(error).__name__

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from orchestrator import bounds
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import ChildOutcome, JobOptions
 from orchestrator.operations import Operation
@@ -73,7 +74,7 @@ class EndOp(Operation[T]):
         self.job_id = job_id
         #: The operation that started the other job, if one of this job's did.
         self.operation = operation
-        self.timeout_ms = timeout_ms
+        self.timeout_ms = None if timeout_ms is None else bounds.duration(timeout_ms, what="A timeout")
 
 
 class JoinOp(EndOp[object]):

@@ -6,16 +6,17 @@ gives each operation its identity, and asks a resolver for its outcome. It never
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import cast
 
 import msgspec
 
-from orchestrator.errors import DuplicateStepError, ForeignAwaitableError, OrchestratorError
+from orchestrator.errors import DuplicateStepError, ForeignAwaitableError, NotAwaitedError, OrchestratorError
 from orchestrator.ids import step_key
 from orchestrator.limits import MAX_OPERATIONS
-from orchestrator.operations import GatherOp, Operation
+from orchestrator.operations import MADE_BY, GatherOp, Operation
 
 AnyOp = Operation[object]
 
@@ -106,6 +107,8 @@ class Driver:
         self._main = Fiber(main, None, 0)
         self._current: Fiber | None = None
         self._joins: list[_Join] = []
+        #: Operations that were made and dropped without being awaited.
+        self._forgotten: list[str] = []
         self.pending: dict[str, Pending] = {}
         self.outcome: Outcome | None = None
         self._ready.append((self._main, Success()))
@@ -163,16 +166,18 @@ class Driver:
         following: Outcome | None = outcome
         while following is not None:
             self._current = fiber
+            token = MADE_BY.set(self._forgotten)
             try:
                 yielded = _send(fiber.coro, following)
             except StopIteration as stop:
                 self._end(fiber, Success(stop.value))
                 return
-            except Exception as error:
+            except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
                 self._end(fiber, Failure(error))
                 return
             finally:
                 self._current = None
+                MADE_BY.reset(token)
             following = self._take(fiber, yielded)
 
     def _take(self, fiber: Fiber, yielded: object) -> Outcome | None:
@@ -215,7 +220,7 @@ class Driver:
     def _end(self, fiber: Fiber, outcome: Outcome) -> None:
         join = fiber.parent
         if join is None:
-            self.outcome = outcome
+            self.outcome = self._unless_forgotten(outcome)
             return
         join.outcomes[fiber.index] = outcome
         join.left -= 1
@@ -224,6 +229,13 @@ class Driver:
         elif not join.left:
             self._joins.remove(join)
             self._ready.append((join.fiber, join.settle()))
+
+    def _unless_forgotten(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, unless a success left something out that the author meant to be done."""
+        if isinstance(outcome, Failure) or not self._forgotten:
+            return outcome
+        names = ", ".join(map(repr, self._forgotten[:5]))
+        return Failure(NotAwaitedError(f"The workflow made and did not await: {names}"))
 
 
 async def _only(op: AnyOp) -> object:

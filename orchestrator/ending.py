@@ -11,6 +11,7 @@ from orchestrator.errors import ErrorRecord, OrchestratorError
 from orchestrator.execution import Execution
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus
+from orchestrator.limits import MAX_RESULT_BYTES
 from orchestrator.model import JobRow
 from orchestrator.ports import Platform
 from orchestrator.state import JobState
@@ -126,7 +127,8 @@ class Ending:
     @staticmethod
     def _set_result(job: JobRow, outcome: Success) -> Exception | None:
         try:
-            job.result, _ = codec.roundtrip(outcome.value, what="result of the workflow")
+            what = "result of the workflow"
+            job.result, _ = codec.roundtrip(outcome.value, what=what, limit_bytes=MAX_RESULT_BYTES)
         except OrchestratorError as error:
             return error
         return None

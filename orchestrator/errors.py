@@ -11,7 +11,8 @@
     ├── DefinitionError               a workflow that cannot be registered
     ├── JournalMismatchError          journal_mismatch: the journal contradicts the code
     ├── ForeignAwaitableError         foreign_awaitable
-    ├── DuplicateStepError            duplicate_step: one name twice in parallel code without a key
+    ├── NotAwaitedError               not_awaited: an operation was made and forgotten
+    ├── DuplicateStepError            duplicate_step: one name twice in parallel code without a key; duplicate_child
     ├── ValueTooLargeError            value_too_large
     ├── ValueNotEncodableError        value_not_encodable
     ├── StorageValueError             storage_value
@@ -135,6 +136,12 @@ class ForeignAwaitableError(OrchestratorError):
     """Workflow code awaited something that is not a job operation."""
 
     code = "foreign_awaitable"
+
+
+class NotAwaitedError(OrchestratorError):
+    """Workflow code made an operation and did not await it."""
+
+    code = "not_awaited"
 
 
 class DuplicateStepError(OrchestratorError):

@@ -132,6 +132,7 @@ class Execution:
 
     def register(self, op: AttemptOp[object]) -> None:
         """See :class:`orchestrator.context.Recorder`."""
+        op.claim()
         identity = self.driver.identify(compensation.registration(op.name), op.key)
         row = self._recorded.pop(identity, None)
         if row is None and not self.gathering:

@@ -13,8 +13,8 @@ import msgspec
 from orchestrator import codec
 from orchestrator.attempt import Settled, given_up
 from orchestrator.driver import Success
-from orchestrator.errors import ErrorRecord
-from orchestrator.ids import child_job_id
+from orchestrator.errors import DuplicateStepError, ErrorRecord
+from orchestrator.ids import checked_name, child_job_id
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.limits import CHILD_HEAL_MS, MAX_FAILURES_KEPT
@@ -102,7 +102,14 @@ class Fanout:
 
     def store(self, row: StepRow, tally: ChildrenTally, items: Sequence[ChildRequest], now_ms: int) -> Settled:
         """Store the children read together with the source's cursor."""
+        known = {child.key for child in self._journal.children(self._key)}
         for item in items:
+            if item.key in known:
+                raise DuplicateStepError(
+                    f"Two children of {self._key!r} have the key {item.key[:80]!r}: keys are unique in a fan-out",
+                    code="duplicate_child",
+                )
+            known.add(checked_name(item.key, what="child's key"))
             job_id = self._child_id(item.key)
             self._journal.add_child(self._key, item.key, job_id, codec.encode(item.payload, what="child payload"))
         # Folding may have gone on while the source was read: only what reading changes is taken from it.

@@ -17,6 +17,7 @@ from orchestrator.mail import History, Inbox, OutboxTable
 from orchestrator.model import JobRow, StepRow
 from orchestrator.ports import Sql, SqlRow
 from orchestrator.schema import migrate
+from orchestrator.spill import Spill
 
 SCHEMA_VERSION = 3
 _SCHEMA: tuple[LiteralString, ...] = (
@@ -74,6 +75,7 @@ class Journal:
         self.history = History(sql)
         self.inbox = Inbox(sql)
         self.outbox = OutboxTable(sql)
+        self._spill = Spill(sql)
         self._ready = False
 
     def exists(self) -> bool:
@@ -101,7 +103,13 @@ class Journal:
             slice_open, slice_units, revision, rows_written, progress, metadata, result, error, account,
             pause_error from job"""
         )
-        return msgspec.convert(dict(zip(_JOB_FIELDS, rows[0], strict=True)), JobRow, strict=False) if rows else None
+        if not rows:
+            return None
+        job = msgspec.convert(dict(zip(_JOB_FIELDS, rows[0], strict=True)), JobRow, strict=False)
+        job.payload = self._spill.get("payload", job.payload) or b""
+        job.metadata = self._spill.get("metadata", job.metadata)
+        job.result = self._spill.get("result", job.result)
+        return job
 
     def insert_job(self, job: JobRow) -> None:
         """Store a new job."""
@@ -111,7 +119,7 @@ class Journal:
             crashes_total, slice_open, slice_units, revision, rows_written, progress, metadata, result, error, account,
             pause_error)
             values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            *_job_params(job),
+            *_job_params(msgspec.structs.replace(job, payload=self._spill.put("payload", job.payload) or b"")),
         )
 
     def update_job(self, job: JobRow) -> None:
@@ -138,8 +146,8 @@ class Journal:
             job.revision,
             job.rows_written,
             job.progress,
-            job.metadata,
-            job.result,
+            self._spill.put("metadata", job.metadata),
+            self._spill.put("result", job.result),
             job.error,
             job.account,
             job.pause_error,
@@ -148,7 +156,10 @@ class Journal:
     def replace_payload(self, job: JobRow) -> None:
         """Store a payload, and when the job begins, over the former ones: the job has not started."""
         self.sql.execute(
-            "update job set payload = ?, due_at_ms = ?, revision = ?", job.payload, job.due_at_ms, job.revision
+            "update job set payload = ?, due_at_ms = ?, revision = ?",
+            self._spill.put("payload", job.payload),
+            job.due_at_ms,
+            job.revision,
         )
 
     def epoch(self) -> int:
@@ -303,6 +314,7 @@ class Journal:
         """Forget everything about a deleted job but its record without values; tell whether there was anything."""
         if not self.sql.execute("select 1 from event limit 1"):
             return False
+        self._spill.clear()
         for statement in _PURGE:
             self.sql.execute(statement)
         return True
@@ -333,7 +345,9 @@ class Journal:
     def settle_child(self, operation: str, key: str, outcome: bytes) -> bool:
         """Store a child's outcome unless it has one or is gone; tell whether it was stored."""
         changed = self.sql.execute(
-            """update child set outcome = ? where operation = ? and key = ? and outcome is null returning 1""",
+            # The payload goes: together they might be more than a row may hold.
+            """update child set outcome = ?, payload = x'' where operation = ? and key = ? and outcome is null
+            returning 1""",
             outcome,
             operation,
             key,

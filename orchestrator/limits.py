@@ -6,6 +6,12 @@ from typing import Final
 
 #: Largest value stored in one row. Production refuses rows above 2 MB, the local runtime does not (platform.md §1.1).
 MAX_VALUE_BYTES: Final = 1_900_000
+#: Largest result of a job: a parent keeps it in one row, with how its child ended.
+MAX_RESULT_BYTES: Final = MAX_VALUE_BYTES - 20_000
+#: Values of a job's row that are larger lie in rows of their own: three of them and the rest must fit one.
+MAX_INLINE_BYTES: Final = 400_000
+#: Longest text of an error that is kept.
+MAX_ERROR_CHARS: Final = 4_000
 #: Largest result of a step; above a row's size it goes to object storage. It is in memory whole, of 128 MB for all.
 MAX_LARGE_VALUE_BYTES: Final = 16_000_000
 #: Largest HTTP request body; a payload must fit a row with room for the columns beside it.
@@ -107,6 +113,8 @@ TICK_RETRY_MAX_MS: Final = 60_000
 
 #: A step's timeout unless the author sets one: well under the 15 min an alarm may take (platform.md §1.1).
 STEP_TIMEOUT_MS: Final = 300_000
+#: Longest timeout of a step: with what its slice did before, it ends before its alarm does.
+MAX_STEP_TIMEOUT_MS: Final = 840_000
 
 #: A permit that its job has not given back is verified after this: far longer than a slice, since it costs a call.
 LANE_LEASE_MS: Final = 600_000

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import msgspec
+
+from orchestrator import bounds
+from orchestrator.errors import DefinitionError
 
 if TYPE_CHECKING:
     from orchestrator.lane import Reserve
@@ -18,16 +22,32 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
+#: Where operations that the workflow running now makes say that they were forgotten.
+MADE_BY: ContextVar[list[str] | None] = ContextVar("orchestrator_made_by", default=None)
+
+
 class Operation(Generic[T]):
     """Base of everything ``job.*`` returns. Awaiting it suspends the workflow until the engine has the outcome."""
 
     kind = "operation"
+    _forgotten: list[str] | None = None
 
     def __init__(self, name: str, key: str | None) -> None:
         self.name = name
         self.key = key
+        #: Where to say that this was dropped without being awaited; None once it is known to be used.
+        self._forgotten = MADE_BY.get()
+
+    def claim(self) -> None:
+        """Take note that somebody has a use for this operation."""
+        self._forgotten = None
+
+    def __del__(self) -> None:
+        if self._forgotten is not None:
+            self._forgotten.append(self.name)
 
     def __await__(self) -> Generator[Operation[object], object, T]:
+        self.claim()
         return cast("T", (yield cast("Operation[object]", self)))
 
 
@@ -37,7 +57,7 @@ class AttemptOp(Operation[T]):
     def __init__(self, name: str, key: str | None, *, retry: RetryPolicy, timeout_ms: int) -> None:
         super().__init__(name, key)
         self.retry = retry
-        self.timeout_ms = timeout_ms
+        self.timeout_ms = bounds.step_timeout(timeout_ms)
 
 
 class StepOp(AttemptOp[T]):
@@ -87,6 +107,10 @@ class BatchSize(msgspec.Struct, frozen=True, kw_only=True):
     initial: int = 30
     minimum: int = 1
     maximum: int = 1_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.minimum <= self.initial <= self.maximum:
+            raise DefinitionError("Sizes of batches are 1 <= minimum <= initial <= maximum")
 
 
 class EachOp(AttemptOp["EachResult[S]"], Generic[S]):
@@ -145,8 +169,8 @@ class SleepOp(Operation[None]):
 
     def __init__(self, name: str, *, key: str | None, delay_ms: int | None, until_ms: int | None) -> None:
         super().__init__(name, key)
-        self.delay_ms = delay_ms
-        self.until_ms = until_ms
+        self.delay_ms = None if delay_ms is None else bounds.duration(delay_ms, what="A sleep")
+        self.until_ms = None if until_ms is None else bounds.point_in_time(until_ms)
 
 
 class RateOp(Operation[None]):
@@ -179,7 +203,7 @@ class TokenOp(Operation[Token]):
 
     def __init__(self, name: str, *, key: str | None, timeout_ms: int) -> None:
         super().__init__(name, key)
-        self.timeout_ms = timeout_ms
+        self.timeout_ms = bounds.duration(timeout_ms, what="A timeout")
 
 
 class WaitOp(Operation[object]):
@@ -193,7 +217,7 @@ class WaitOp(Operation[object]):
         super().__init__(name, key)
         self.event = event
         self.token = token
-        self.timeout_ms = timeout_ms
+        self.timeout_ms = None if timeout_ms is None else bounds.duration(timeout_ms, what="A timeout")
 
 
 class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,9 +253,9 @@ class ChildrenOp(Operation["ChildrenResult[S]"], Generic[S]):
         self.source = source
         self.reduce = reduce
         self.state = state
-        self.window = window
+        self.window = int(bounds.count(window, what="A fan-out's window"))
         #: Most failures that are no failure of the fan-out; infinity collects them all.
-        self.tolerate = tolerate
+        self.tolerate = bounds.count(tolerate, what="How many failures are tolerated", least=0)
 
 
 class ChildrenResult(msgspec.Struct, Generic[S], frozen=True):
@@ -252,4 +276,4 @@ class GatherOp(Operation["list[T]"], Generic[T]):
     def __init__(self, branches: Sequence[Coroutine[object, object, T] | Operation[T]], *, limit: int | None) -> None:
         super().__init__("gather", None)
         self.branches = branches
-        self.limit = limit or max(1, len(branches))
+        self.limit = max(1, len(branches)) if limit is None else int(bounds.count(limit, what="How many run at a time"))

@@ -396,3 +396,32 @@ def test_a_hook_that_runs_for_a_second_failure_has_keys_of_its_own() -> None:
     asyncio.run(world.run())
     keys = [call for call in services.calls if call.startswith(job_id)]
     assert len(keys) == len(set(keys)) == 2
+
+
+def test_a_pause_in_a_hook_does_not_hide_why_the_job_failed() -> None:
+    async def hook(job: JobContext, payload: BaseModel, error: str) -> None:
+        policy = RetryPolicy(max_attempts=1, on_exhausted="pause")
+        await job.options(retry=policy).step("mend", breakable)
+
+    async def refuse() -> None:
+        raise NonRetryableError("no", code="refused")
+
+    @workflow("hooked", options=WorkflowOptions(on_failure=hook))
+    async def hooked(job: JobContext, payload: Nothing) -> None:
+        await job.step("refuse", refuse)
+
+    services = Log()
+    world = World(hooked, services=services)
+    job_id = world.start("hooked", {})
+    asyncio.run(world.run())
+    view = world.view(job_id)
+    assert view.status is JobStatus.PAUSED
+    assert view.error is not None
+    assert view.error.step == "on_failure/mend"
+    services.broken = False
+    world.call(job_id, lambda engine: engine.resume())
+    asyncio.run(world.run())
+    view = world.view(job_id)
+    assert view.status is JobStatus.FAILED
+    assert view.error is not None
+    assert view.error.code == "refused"
