@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check bench fuzz format lock clean types typescript
+.PHONY: install dev demo test check simulate bench fuzz format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -24,7 +24,7 @@ dev: install
 demo: install
 	@exec $(BIN)/python -m local.demo
 
-test: check
+test: check simulate
 	$(BIN)/python -m pytest
 
 check: install
@@ -32,6 +32,13 @@ check: install
 	$(BIN)/ruff check .
 	$(NODE) node_modules/pyright/index.js
 	$(BIN)/python -m local.upload_check
+
+# Random workflows under the platform's faults. SEED=42 runs one and tells its story, as small as it gets;
+# SEEDS=100000 is for the night.
+SEEDS ?= 5000
+FIRST ?= 0
+simulate: install
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST)) $(SIMULATE)
 
 bench: install
 	@exec $(BIN)/python -m bench

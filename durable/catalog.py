@@ -131,6 +131,7 @@ class Catalog:
             return False
         known = self._sql.execute("select revision, workflow, status, finished_at_ms from job where id = ?", summary.id)
         if known and integer(known[0][0]) >= summary.revision:
+            self._looked_at(summary)
             return False
         if known:
             self._count(str(known[0][1]), str(known[0][2]), -1)
@@ -299,6 +300,19 @@ class Catalog:
             workflow,
             status,
             change,
+        )
+
+    def _looked_at(self, summary: JobSummary) -> None:
+        """Leave a job alone until it acts next: somebody has looked, and nothing about it has changed."""
+        self._sql.execute(
+            """update job set due_at_ms = ?, sweep_at_ms = ?, sweeps = 0
+            where id = ? and revision = ? and due_at_ms < ? and sweep_at_ms < ?""",
+            summary.due_at_ms,
+            summary.due_at_ms,
+            summary.id,
+            summary.revision,
+            summary.due_at_ms,
+            summary.due_at_ms,
         )
 
     def _put(self, summary: JobSummary) -> None:

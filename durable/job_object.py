@@ -48,10 +48,8 @@ class JobObject(DurableObject):
         return self._engine_or_none
 
     async def create(self, body: str) -> str:
-        """Record a job: ``CreateJob`` in, ``Created`` out. Nobody waits for the catalog to hear of it."""
-        answer = self._answer(lambda: self._engine.create(msgspec.json.decode(body, type=CreateJob)))
-        self._announcement = asyncio.ensure_future(self._engine.announce())
-        return answer
+        """Record a job: ``CreateJob`` in, ``Created`` out."""
+        return self._change(lambda: self._engine.create(msgspec.json.decode(body, type=CreateJob)))
 
     async def dispatch(self) -> str:
         """Start a queued job; the status out."""
@@ -88,15 +86,15 @@ class JobObject(DurableObject):
 
     async def resume(self) -> str:
         """Go on after a pause; the status out."""
-        return self._answer(self._engine.resume)
+        return self._change(self._engine.resume)
 
     async def retry(self, body: str) -> str:
         """Run an unsuccessful job again: ``RetryJob`` in, the status out."""
-        return self._answer(lambda: self._engine.retry(msgspec.json.decode(body, type=RetryJob)))
+        return self._change(lambda: self._engine.retry(msgspec.json.decode(body, type=RetryJob)))
 
     async def control(self, body: str) -> str:
         """One action, if the job's status still allows it: ``ControlJob`` in, the status out."""
-        return self._answer(lambda: control(self._engine, msgspec.json.decode(body, type=ControlJob)))
+        return self._change(lambda: control(self._engine, msgspec.json.decode(body, type=ControlJob)))
 
     async def delete(self) -> str:
         """Delete the ended job; the status it had out."""
@@ -195,6 +193,12 @@ class JobObject(DurableObject):
     def _wake(self) -> None:
         if self._engine.exists():
             self._engine.wake()
+
+    def _change(self, call: Callable[[], object]) -> str:
+        """Answer a call that changes where the job stands; the catalog hears of it, and nobody waits for that."""
+        answer = self._answer(call)
+        self._announcement = asyncio.ensure_future(self._engine.announce())
+        return answer
 
     def _answer(self, call: Callable[[], object]) -> str:
         self._meter.requests += 1

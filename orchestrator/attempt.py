@@ -188,7 +188,7 @@ def _advanced(tally: EachTally, cursor: object, state: object, items: int, size:
 
 def failed(policy: RetryPolicy, attempt: Attempt, error: Exception) -> Settled:
     """Return what follows a failed attempt: another one later, or the operation's failure."""
-    row, now_ms = attempt.row, attempt.now_ms()
+    row, now_ms = unblamed(attempt.row), attempt.now_ms()
     policy = policy if row.policy is None else codec.decode_as(row.policy, RetryPolicy)
     record = error_record(error, step=row.key, attempt=row.attempt)
     decision = decide(policy, attempt=row.attempt, error=error, now_ms=now_ms, random=attempt.random())
@@ -207,6 +207,11 @@ def failed(policy: RetryPolicy, attempt: Attempt, error: Exception) -> Settled:
         policy=row.policy or codec.encode(policy),
     )
     return Settled(retrying, advanced=False, event=("step.retrying", {"attempt": row.attempt, "error": record.code}))
+
+
+def unblamed(row: StepRow) -> StepRow:
+    """Return a row without the mark that this attempt was made with: it has ended and killed nothing."""
+    return msgspec.structs.replace(row, crashes=max(0, row.crashes - 1))
 
 
 def given_up(row: StepRow, record: ErrorRecord, now_ms: int) -> Settled:

@@ -112,16 +112,13 @@ class JobEngine:
         return Created(job.job_id, job.status, deduplicated=False)
 
     async def announce(self) -> None:
-        """Tell the catalog of a new job without waiting for its alarm; never raises.
+        """Tell the catalog what a call has changed without waiting for the alarm; never raises.
 
-        The sweeper heals lost alarms of jobs that the catalog knows. Who waits for a job looks after it itself.
+        The sweeper heals lost alarms of jobs that the catalog knows. Who waits for a new job looks after it itself.
         """
         job = self._state.load()
-        if job is None or job.slices:
-            return
-        parent = None if job.parent is None else codec.decode_as(job.parent, ParentRef)
-        if (parent is None or parent.detached) and await self._ticker.introduce(job):
-            self._wakeup.rearm()
+        if job is not None and (job.slices or job.parent is None or codec.decode_as(job.parent, ParentRef).detached):
+            await self._ticker.announce(job)
 
     def dispatch(self) -> JobStatus:
         """Start a queued job; later calls change nothing.
@@ -148,6 +145,8 @@ class JobEngine:
         if job.status is JobStatus.WAITING:
             self._state.turn(job, JobStatus.RUNNING)
             self._act_now(job)
+        else:
+            self.wake()  # whoever is asked whether it still holds one may have lost its alarm
         return True
 
     def waiting_ticket(self) -> Ticket | None:
@@ -251,9 +250,9 @@ class JobEngine:
         self._state.allow(job, budget or JobBudget())
         self._state.turn(job, JobStatus.RUNNING)
         self.journal.shift_due(now_ms - (job.paused_at_ms or now_ms))
-        job.paused_at_ms = None
-        job.pause_error = None
+        job.paused_at_ms = job.pause_error = None
         job.epoch += 1  # the rows have changed under the coroutines: replay
+        job.slice_open = False  # one that runs has been superseded, not died
         self._state.drop_execution()
         job.due_at_ms = now_ms
         self._record(job, "job.resumed")

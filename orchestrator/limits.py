@@ -129,6 +129,9 @@ LANE_ASK_AGAIN_MS: Final = 60_000
 #: A job whose lane does not answer asks again after this, doubling to ``OUTBOX_RETRY_MAX_MS``.
 LANE_RETRY_MS: Final = 1_000
 
+#: The sweeper looks at a job that waits at least this often: what it waits for may have come, and its alarm been lost.
+LOOK_AGAIN_MS: Final = 6 * 3_600_000
+
 #: Longest schedule id: its jobs carry it in a tag, ``schedule:<id>``.
 MAX_SCHEDULE_ID_CHARS: Final = 100
 #: Longest cron expression; lists of every minute fit.

@@ -56,17 +56,19 @@ class Outbox:
                 self._journal.outbox.remove(row.id)
         return bool(rows)
 
-    async def introduce(self, job: JobRow, due_at_ms: int | None) -> int | None:
-        """Tell the catalog of a job for the first time; return the row that says so, or None. It stays."""
-        rows = self._journal.outbox.due(self._platform.clock.now_ms(), 1)
-        if not rows or rows[0].body != FIRST:
-            return None
+    async def announce(self, job: JobRow, due_at_ms: int | None) -> list[int]:
+        """Tell the catalog where a job stands; return the rows that said it was to be told. They stay."""
+        rows = self._journal.outbox.due(self._platform.clock.now_ms(), OUTBOX_BATCH)
+        news = [row for row in rows if row.kind == "catalog"]
+        if not news:
+            return []
+        first = any(row.body == FIRST for row in news)
         try:
-            await self._platform.network.publish(msgspec.structs.replace(summary(job, due_at_ms), first=True))
+            await self._platform.network.publish(msgspec.structs.replace(summary(job, due_at_ms), first=first))
         except Exception as error:
             self._platform.log("warning", "announce.failed", {"job_id": job.job_id, "error": describe(error)})
-            return None
-        return rows[0].id
+            return []
+        return [row.id for row in news]
 
     async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> bytes | None:
         """Deliver a row; return what is left of it for the next tick."""

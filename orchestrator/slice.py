@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from orchestrator import codec
-from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run
+from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run, unblamed
 from orchestrator.child_operations import EndOp, StartOp
 from orchestrator.driver import AnyOp, Success
 from orchestrator.errors import ErrorRecord, StepTimeoutError
@@ -175,6 +175,7 @@ class Slice:
         row.status = StepStatus.RUNNING
         self._journal.put_step(row)
         await self._platform.sync()
+        self.fence()
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -235,6 +236,7 @@ class Slice:
         row, now_ms = self._execution.open[key], self._platform.clock.now_ms()
         if not reserved.held:
             # The bucket promises no token yet; asking again is no failed attempt.
+            row = unblamed(row)
             later = msgspec.structs.replace(row, status=StepStatus.RETRYING, due_at_ms=reserved.at_ms)
             return Settled(later, advanced=False)
         if reserved.at_ms > now_ms:
@@ -248,7 +250,8 @@ class Slice:
         now_ms = self._platform.clock.now_ms()
         patience_s = max(0, min(running.deadline_ms for running in self._tasks.values()) - now_ms) / 1000
         done, _ = await asyncio.wait(self._tasks, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        self.fence()
+        for task in [task for task in self._tasks if task in done]:  # in the order in which they began
             del self._tasks[task]
             self._settle(task.result())
         now_ms = self._platform.clock.now_ms()

@@ -14,7 +14,7 @@ from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
-from orchestrator.limits import LANE_LEASE_MS
+from orchestrator.limits import LANE_LEASE_MS, LOOK_AGAIN_MS
 from orchestrator.logs import LEVELS, fields_of
 from orchestrator.meter import account_of
 from orchestrator.model import JobBudget, JobOptions, JobRow, ParentRef
@@ -237,20 +237,22 @@ class JobState:
         job.account = codec.encode(msgspec.structs.replace(account, usage=account.usage.plus(used)))
 
     def late_from_ms(self) -> int | None:
-        """Return when the job acts next: whoever finds that it has not may wake it. News for the catalog do not count.
+        """Return from when on somebody should look whether the job has acted. News for the catalog do not count.
 
-        A job that waits for its lane is looked after now and then: its lane may have lost its alarm.
+        A job that waits is looked at now and then whatever it waits for: it, or its lane, may have lost its alarm.
         """
         job = self._job
         if job is None:
             return None
-        if job.status is JobStatus.PAUSED:
-            work_ms = None
-        elif waits_for_lane(job, self.tickets):
-            work_ms = self.now_ms() + LANE_LEASE_MS
+        now_ms = self.now_ms()
+        times = [self.journal.outbox.next_owed_ms()]
+        if waits_for_lane(job, self.tickets):
+            times.append(now_ms + LANE_LEASE_MS)
+        elif job.status is JobStatus.PAUSED:
+            times.append(now_ms + LOOK_AGAIN_MS)
         else:
-            work_ms = self.journal.next_work_ms()
-        times = (work_ms, self.journal.outbox.next_owed_ms())
+            times.append(self.journal.next_work_ms())
+            times.append(None if job.status in TERMINAL else now_ms + LOOK_AGAIN_MS)
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     def next_due_ms(self) -> int | None:

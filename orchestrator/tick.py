@@ -86,16 +86,16 @@ class Ticker:
         delivered = await self.tell(job)
         return worked or delivered
 
-    async def introduce(self, job: JobRow) -> bool:
-        """Tell the catalog of a new job; tell whether that is done, so that no tick need do it."""
+    async def announce(self, job: JobRow) -> None:
+        """Tell the catalog what a call has changed, so that no tick need do it."""
         revision = job.revision
-        told = await self._outbox.introduce(job, self._state.late_from_ms())
+        told = await self._outbox.announce(job, self._state.late_from_ms())
         now = self._state.load()
-        # The same row carries later news, which a tick may be sending or may have failed to send: then it stays.
-        if told is None or now is None or now.revision != revision or self._wakeup.ticking:
-            return False
-        self._journal.outbox.remove(told)
-        return True
+        # A row carries later news too, which a tick may be sending or may have failed to send: then it stays.
+        if told and now is not None and now.revision == revision and not self._wakeup.ticking:
+            for row_id in told:
+                self._journal.outbox.remove(row_id)
+            self._wakeup.rearm()
 
     async def tell(self, job: JobRow) -> bool:
         """Deliver what the job's commits have announced; tell whether there was anything."""
@@ -125,8 +125,8 @@ class Ticker:
         now_ms = self._state.now_ms()
         job.due_at_ms = now_ms + min(REQUEUE_MAX_MS, max(REQUEUE_MS, 2 * (now_ms - job.created_at_ms)))
         self._journal.update_job(job)
-        # Set at once: a send that fails or dies must find the next try armed.
-        self._wakeup.watchdog(job.due_at_ms)
+        # Set at once: a send that fails or dies must find the next try armed, and so must what else is due by then.
+        self._wakeup.watchdog(min(job.due_at_ms, now_ms + WATCHDOG_MS))
         try:
             await self._platform.network.enqueue(self._registry.get(job.workflow).options.queue, job.job_id)
         except OrchestratorError as error:

@@ -61,6 +61,17 @@ class Client:
                 return created
         return created
 
+    async def control(self, job_id: str, call: Callable[[JobEngine], JobStatus]) -> JobStatus:
+        """Change where a job stands: pause, resume, cancel or retry it."""
+        simulation = self._simulation
+
+        def change(engine: JobEngine) -> JobStatus:
+            status = call(engine)
+            simulation.announce(job_id)
+            return status
+
+        return await self.call("control", job_id, change)
+
     def request(self, workflow: str, payload: object, options: JobOptions | None = None) -> CreateJob:
         """Return the request for a new job."""
         job_id = new_job_id(self._simulation.clock, self._simulation.entropy)

@@ -58,8 +58,6 @@ class Alarms:
     def arm(self, host: Host) -> None:
         """Have an object's alarm fire at the time it is set to."""
         armed = self._of(host)
-        if host.alarm_ms is not None:
-            self.lost.discard(host.name)
         if host.alarm_ms == armed.at_ms or self.running(host):
             return
         if armed.timer is not None:
@@ -100,6 +98,8 @@ class Alarms:
 
     def _run(self, host: Host) -> None:
         self._simulation.ticks += 1
+        if self._simulation.ticks > self._simulation.most_ticks:
+            raise AssertionError(f"more than {self._simulation.most_ticks} alarms, the last of {host.name}")
         armed = self._of(host)
         armed.running = host.copy
         task = self._simulation.spawn(host.tick(), owner=host.copy)
@@ -118,16 +118,12 @@ class Alarms:
             simulation.kill(host)
             return
         armed.failed_ms, armed.failures = None, 0
+        again = host.running_ms if host.alarm_ms is None and simulation.plan.strikes("alarm_twice", host.name) else None
         host.end_alarm()
         simulation.make_durable(host)
+        if again is not None:
+            host.retry_alarm(again)  # the platform does not know that the handler has ended
         simulation.touched(host)
-        if simulation.plan.strikes("alarm_twice", host.name):
-            simulation.loop.call_later(0.02, partial(self._fire_again, host))
-
-    def _fire_again(self, host: Host) -> None:
-        """The platform does not know that the handler has ended. What was set since stays set."""
-        if not self.running(host):
-            self._run(host)
 
     def _is_known(self, host: Host) -> bool:
         """Tell whether somebody will ask after an object that has lost its alarm.

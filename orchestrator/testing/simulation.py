@@ -81,6 +81,8 @@ class Simulation(Objects):
         #: What callers and queue consumers are still doing.
         self.outside: set[asyncio.Task[object]] = set()
         self.kills: dict[str, int] = {}
+        #: More alarms than this, and something turns without end.
+        self.most_ticks = 100_000
         self._written: dict[Host, None] = {}
         self._began = self._closed = False
 
@@ -127,13 +129,15 @@ class Simulation(Objects):
         """Run a coroutine beside everything else; what ends its owner ends it too."""
         context = copy_context()
         context.run(OWNER.set, owner)
-        return self.loop.create_task(work, context=context)
+        task = self.loop.create_task(work, context=context)
+        if owner is None:
+            task.add_done_callback(self._gone)
+        return task
 
     def go(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Run something of the outside, which has to end before the simulation is at rest."""
         task = self.spawn(work)
         self.outside.add(task)
-        task.add_done_callback(self._gone)
         return task
 
     async def sleep(self, delay_ms: float) -> None:
@@ -200,9 +204,9 @@ class Simulation(Objects):
             raise Crash
 
     def _strike(self, host: Host) -> None:
-        if self.plan.strikes("crash_while_waiting", host.name) and self.may_kill(host):
+        if self.may_kill(host) and self.plan.strikes("crash_while_waiting", host.name):
             self.kill(host)
-        elif self.plan.strikes("second_copy", host.name) and self.may_kill(host):
+        elif self.may_kill(host) and self.plan.strikes("second_copy", host.name):
             self.kill(host, reset=True)
         if self.plan.strikes("deploy", "everything"):
             self.kill_all(reset=True)
@@ -213,8 +217,12 @@ class Simulation(Objects):
 
     def writing(self, host: Host) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""
-        super().writing(host)
-        if self.plan.strikes("crash_before_write", host.name) and self.may_kill(host):
+        try:
+            super().writing(host)
+        except Crash:
+            self.kill(host)
+            raise
+        if self.may_kill(host) and self.plan.strikes("crash_before_write", host.name):
             self.kill(host)
             raise Crash
         self.touched(host)
@@ -225,7 +233,7 @@ class Simulation(Objects):
 
     def gate(self, host: Host) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""
-        if host.sql.undurable and self.plan.strikes("crash_at_gate", host.name) and self.may_kill(host):
+        if host.sql.undurable and self.may_kill(host) and self.plan.strikes("crash_at_gate", host.name):
             self.kill(host)
             raise Crash
         self.make_durable(host)
@@ -235,6 +243,8 @@ class Simulation(Objects):
         if host.sql.undurable:
             host.end_turn()
             host.commit()
+            if host.alarm_ms is not None:
+                self.alarms.lost.discard(host.name)
             self.watch.note(host)
 
     def alarm_failed(self, host: Host) -> None:
@@ -293,8 +303,13 @@ class Simulation(Objects):
     def create(self, engine: JobEngine, request: CreateJob) -> Created:
         """See :class:`orchestrator.testing.objects.Objects`."""
         created = super().create(engine, request)
-        self.spawn(engine.announce(), owner=self.object(request.job_id).copy)
+        self.announce(request.job_id)
         return created
+
+    def announce(self, job_id: str) -> None:
+        """Have a job tell the catalog what a call has changed, beside everything else."""
+        host = self.object(job_id)
+        self.spawn(host.engine.announce(), owner=host.copy)
 
     def carry(self, value: T) -> T:
         """See :class:`orchestrator.testing.objects.Objects`."""

@@ -244,6 +244,23 @@ def test_a_permit_whose_job_vanished_is_taken_back_only_after_asking() -> None:
     assert_all_done(world, [*job_ids, waiting])
 
 
+def test_a_job_that_lost_its_alarm_while_it_held_a_permit_is_woken_when_the_lane_asks() -> None:
+    """Nobody else would: it holds up those who wait, a parent of its own among them."""
+    world = world_with()
+    holder = world.start("work", {"sleep_ms": 1_000}, options("a"))
+    world.lanes.get("work")
+    world.crash_at(world.writes + 16)
+    settle(world, 20)
+    assert (world.crashes, permits(world)) == (1, 1)
+    world.objects[holder].alarm_ms = None
+    world.objects[holder].commit()
+    waiting = world.start("work", {}, options("a"))
+    settle(world, 500_000)
+    assert world.view(waiting).status is JobStatus.WAITING
+    settle(world, 200_000)
+    assert_all_done(world, [holder, waiting])
+
+
 def test_cancelling_a_job_that_waits_for_its_lane() -> None:
     world = world_with()
     lane = world.lanes.get("work")
