@@ -401,7 +401,11 @@ def test_a_hook_that_runs_for_a_second_failure_has_keys_of_its_own() -> None:
 def test_a_pause_in_a_hook_does_not_hide_why_the_job_failed() -> None:
     async def hook(job: JobContext, payload: BaseModel, error: str) -> None:
         policy = RetryPolicy(max_attempts=1, on_exhausted="pause")
-        await job.options(retry=policy).step("mend", breakable)
+        await job.options(retry=policy).step("mend", mend)
+
+    async def mend() -> None:
+        if log().broken:
+            raise ConnectionError("the mail server is away")
 
     async def refuse() -> None:
         raise NonRetryableError("no", code="refused")
