@@ -9,7 +9,7 @@ harm: a delivery's job is named by event and webhook (W-11), and an event leaves
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import msgspec
@@ -28,6 +28,9 @@ from steps.webhooks.payload import event_payload
 _RETRY = RetryPolicy(max_attempts=6, max_interval_ms=30_000)
 #: Events per batch; their payloads are loaded in groups that fit in memory.
 _BATCH = BatchSize(initial=50, minimum=1, maximum=1_000)
+#: First attempts at one webhook that a run has begin in one second. A receiver is not run over when thousands of
+#: documents are ingested at once, and this costs no call, which a lane's permit for every attempt does.
+STARTS_PER_S = 50
 #: Deliveries recorded at the same time.
 _CONCURRENCY = 10
 #: Recorded by an earlier attempt, which was told to cut texts elsewhere; or not to be recorded ever, which is no reason
@@ -48,7 +51,16 @@ class DeliverEventsPayload(BaseModel):
 class Handed(msgspec.Struct, frozen=True):
     """What a run has done so far."""
 
-    deliveries: int = 0
+    #: Deliveries by webhook.
+    deliveries: dict[str, int] = {}
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """An event for a webhook, and how long it is to wait."""
+
+    event: Stored
+    webhook_id: str
+    delay_ms: int
 
 
 class PendingEvents:
@@ -70,46 +82,50 @@ class PendingEvents:
 @workflow("deliver-events", options=WorkflowOptions(retry=_RETRY))
 async def deliver_events(job: JobContext, payload: DeliverEventsPayload) -> dict[str, object]:
     """Hand an organization's events to deliveries."""
-    organization_id = payload.organization_id
+    organization_id, began_ms = payload.organization_id, job.now_ms()
 
     async def hand_over(batch: Batch[Pending, Handed]) -> Handed:
-        return Handed(batch.state.deliveries + await _hand_over(organization_id, batch.items))
+        return await _hand_over(organization_id, batch, began_ms)
 
     result = await job.each(
         "events", PendingEvents(organization_id), hand_over, state=Handed(), batch=_BATCH, unit="events"
     )
-    return {"organizationId": organization_id, "events": result.items, "deliveries": result.state.deliveries}
+    deliveries = sum(result.state.deliveries.values())
+    return {"organizationId": organization_id, "events": result.items, "deliveries": deliveries}
 
 
-async def _hand_over(organization_id: str, events: Sequence[Pending]) -> int:
-    """Record the deliveries of events and take the events off the outbox; return how many deliveries there are."""
+async def _hand_over(organization_id: str, batch: Batch[Pending, Handed], began_ms: int) -> Handed:
+    """Record the deliveries of a batch of events, and take the events off the outbox."""
     database = services().database()
     receivers = await webhooks.receivers(database, organization_id)
     wanted = {
         event.id: found
-        for event in events
+        for event in batch.items
         if (found := [item.id for item in receivers if item.wants(event.event, event.namespace_id)])
     }
+    counts = Counter(batch.state.deliveries)
     text_chars = services().settings.webhooks.text_chars
-    deliveries = 0
-    for group in outbox.groups([event for event in events if event.id in wanted]):
-        stored = await outbox.payloads(database, group, text_chars)
-        pairs = [(item, webhook_id) for item in stored for webhook_id in wanted[item.id]]
-        await _record_all(pairs)
+    for group in outbox.groups([event for event in batch.items if event.id in wanted]):
+        deliveries: list[Delivery] = []
+        for stored in await outbox.payloads(database, group, text_chars):
+            for webhook_id in wanted[stored.id]:
+                start_ms = began_ms + counts[webhook_id] // STARTS_PER_S * 1_000
+                deliveries.append(Delivery(stored, webhook_id, max(0, start_ms - current_step().now_ms)))
+                counts[webhook_id] += 1
+        await _record_all(deliveries)
         await outbox.remove(database, group)
-        deliveries += len(pairs)
-    rest = [event.id for event in events if event.id not in wanted]
+    rest = [event.id for event in batch.items if event.id not in wanted]
     if rest:
         await outbox.remove(database, rest)
-    return deliveries
+    return Handed(dict(counts))
 
 
-async def _record_all(pairs: Sequence[tuple[Stored, str]]) -> None:
-    left = deque(pairs)
+async def _record_all(deliveries: Sequence[Delivery]) -> None:
+    left = deque(deliveries)
 
     async def work() -> None:
         while left:
-            await _record(*left.popleft())
+            await _record(left.popleft())
 
     workers = [asyncio.ensure_future(work()) for _ in range(min(_CONCURRENCY, len(left)))]
     try:
@@ -122,10 +138,11 @@ async def _record_all(pairs: Sequence[tuple[Stored, str]]) -> None:
         raise
 
 
-async def _record(stored: Stored, webhook_id: str) -> None:
+async def _record(delivery: Delivery) -> None:
+    stored, webhook_id = delivery.event, delivery.webhook_id
     payload = event_payload(stored.event, msgspec.json.decode(stored.payload), text_cut=stored.text_cut)
     request = {"webhookId": webhook_id, "eventId": stored.id, "event": stored.event, "payload": payload}
-    options = JobOptions(tags=(f"webhook_{webhook_id}", f"event_{stored.id}"), lane_keys={"webhook": webhook_id})
+    options = JobOptions(tags=(f"webhook_{webhook_id}", f"event_{stored.id}"), delay_ms=delivery.delay_ms)
     try:
         await current_step().start_job("send-webhook", f"{stored.id}:{webhook_id}", request, options=options)
     except OrchestratorError as error:

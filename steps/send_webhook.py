@@ -17,8 +17,6 @@ from pydantic.config import JsonDict
 
 from orchestrator import (
     JobContext,
-    KeyLimit,
-    LanePolicy,
     RetryPolicy,
     StepFailedError,
     WorkflowOptions,
@@ -41,8 +39,6 @@ from steps.webhooks.payload import body_of
 _DATABASE_RETRY = RetryPolicy(max_attempts=300, max_interval_ms=600_000)
 #: Cache and email are told for about an hour; a delivery does not fail with them.
 _NOTICE_RETRY = RetryPolicy(max_attempts=15, max_interval_ms=600_000)
-#: A receiver that takes 20 s to fail keeps ten of the hundred places at most.
-LANE = LanePolicy(name="send-webhook", concurrency=100, keys=(KeyLimit("webhook", 10),))
 DISABLED = "Webhook has been disabled"
 DELETED = "Webhook has been deleted"
 
@@ -88,9 +84,11 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int | None = None
     #: Whether earlier deliveries have failed in a row.
     failing: bool = False
+    #: Whether deliveries are logged.
+    logged: bool = False
 
 
-@workflow("send-webhook", options=WorkflowOptions(retry=_DATABASE_RETRY, lane=LANE))
+@workflow("send-webhook", options=WorkflowOptions(retry=_DATABASE_RETRY))
 async def send_webhook(job: JobContext, payload: SendWebhookPayload) -> dict[str, object] | None:
     """Deliver an event to a webhook, and see to what follows when it cannot be delivered."""
     attempt = 1
@@ -123,7 +121,8 @@ async def _tell(job: JobContext, payload: SendWebhookPayload, attempted: Attempt
     if counted.warns:
         warn = job.options(retry=_NOTICE_RETRY).step("email", _warn, payload.webhook_id, payload.event_id, counted)
         await _untroubled(job, "email", warn)
-    await _untroubled(job, "log", job.options(retry=LOG_RETRY).step("log", _log, payload, attempted))
+    if attempted.logged:
+        await _untroubled(job, "log", job.options(retry=LOG_RETRY).step("log", _log, payload, attempted))
 
 
 async def _untroubled(job: JobContext, name: str, operation: Operation[bool]) -> None:
@@ -157,6 +156,7 @@ async def _attempt(payload: SendWebhookPayload, attempt: int) -> Attempted:
         delivered=answer.delivered,
         wait_ms=wait_ms,
         failing=found.failures > 0,
+        logged=current.settings.webhooks.logs,
     )
 
 

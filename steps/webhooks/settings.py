@@ -40,6 +40,11 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return "WebhookSettings(…)"
 
+    @property
+    def logs(self) -> bool:
+        """Whether deliveries are logged."""
+        return self.tinybird_url is not None and self.tinybird_key is not None
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> WebhookSettings:
         """Pick the settings out of the environment's variables; empty counts as unset."""
