@@ -54,6 +54,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         catch_up: of missed times run ``all``, the ``latest``, or ``none``.
         catch_up_ms: times missed by more than this are given up; a day when None.
         tags: of every job, beside ``schedule:<id>``.
+        tenant: whose its jobs are.
         paused: whether it begins paused.
     """
 
@@ -67,6 +68,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     catch_up: CatchUp = "latest"
     catch_up_ms: int | None = None
     tags: tuple[str, ...] = ()
+    tenant: str | None = None
     paused: bool = False
 
     @property
@@ -88,7 +90,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     def job_id(self, planned_ms: int) -> str:
         """Return the id of the job of a planned time: however often a tick comes, it is one job."""
-        return derived_job_id("schedule", self.id, str(planned_ms))
+        return self.derived_id(str(planned_ms))
+
+    def derived_id(self, *parts: str) -> str:
+        """Return the id of one of its jobs. Another tenant's jobs are others."""
+        return derived_job_id("schedule", self.id, *parts, *([] if self.tenant is None else [self.tenant]))
 
     def payload_at(self, planned_ms: int) -> object:
         """Return the payload of the job of a planned time."""

@@ -11,7 +11,6 @@ from itertools import islice
 import msgspec
 
 from orchestrator.errors import ConflictError, ContradictionError, InvalidRequestError, RequestError
-from orchestrator.ids import derived_job_id
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_SCHEDULE_BACKLOG
 from orchestrator.logs import describe
@@ -191,7 +190,7 @@ class ScheduleEngine:
             RequestError: the workflow is gone, or no longer takes the payload.
         """
         row = self._state.known()
-        job_id = derived_job_id("schedule", row.schedule.id, "run", key)
+        job_id = row.schedule.derived_id("run", key)
         start = WaitingStart(job_id=job_id, planned_ms=self._now_ms(), reason="manual", backlog=False)
         # Recorded first: if the call below dies, the next tick makes the job.
         self._journal.add_waiting([start])

@@ -78,6 +78,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     catch_up: CatchUp
     catch_up_ms: int | None
     tags: tuple[str, ...]
+    tenant: str | None = None
     origin: Origin
     paused: bool
     created_at_ms: int

@@ -100,6 +100,7 @@ class ScheduleState:
             catch_up=schedule.catch_up,
             catch_up_ms=schedule.catch_up_ms,
             tags=schedule.tags,
+            tenant=schedule.tenant,
             origin=row.origin,
             paused=row.paused,
             created_at_ms=row.created_at_ms,

@@ -70,7 +70,7 @@ class ScheduleTicker:
             job_id=start.job_id,
             workflow=schedule.workflow,
             payload=schedule.payload_at(start.planned_ms),
-            options=JobOptions(tags=schedule.job_tags),
+            options=JobOptions(tags=schedule.job_tags, tenant=schedule.tenant),
         )
         try:
             created = await self._platform.jobs.create(request)

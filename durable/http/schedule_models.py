@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from durable.http.answers import Cursor, JobId, Timestamp
-from durable.http.models import Body, Tag
+from durable.http.models import Body, Tag, Tenant
 from orchestrator.limits import (
     MAX_CRON_CHARS,
     MAX_DELAY_MS,
@@ -94,6 +94,7 @@ class ScheduleIn(Body):
     catch_up: CatchUpText = "latest"
     catch_up_ms: CatchUpMs | None = None
     tags: Tags = Field(default_factory=list[str])
+    tenant: Tenant | None = Field(default=None, description="Whose its jobs are", examples=["org_1"])
     paused: bool = Field(default=False, description="Whether it begins paused")
 
 
@@ -111,6 +112,7 @@ class ScheduleChangeIn(Body):
     catch_up: CatchUpText = Field(default="latest")
     catch_up_ms: CatchUpMs | None = None
     tags: Tags = Field(default_factory=list[str])
+    tenant: Tenant | None = None
 
 
 class BackfillIn(Body):
@@ -168,6 +170,7 @@ class ScheduleOut(BaseModel):
     catch_up: CatchUp
     catch_up_ms: int | None
     tags: Tags
+    tenant: str | None = Field(description="Whose its jobs are", examples=["org_1"])
     origin: Origin = Field(description="api: made by a caller; code: declared beside a workflow")
     paused: bool
     created_at: Timestamp

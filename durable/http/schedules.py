@@ -82,6 +82,7 @@ async def create_schedule(request: Request, body: ScheduleIn) -> Response:
         catch_up=body.catch_up,
         catch_up_ms=body.catch_up_ms,
         tags=tuple(dict.fromkeys(body.tags)),
+        tenant=body.tenant,
         paused=body.paused,
     )
     check(schedule, host.registry, host.clock.now_ms())  # here already, so that no object is made for what is refused
@@ -195,6 +196,7 @@ def _schedule_out(view: ScheduleView) -> ScheduleOut:
         catch_up=view.catch_up,
         catch_up_ms=view.catch_up_ms,
         tags=list(view.tags),
+        tenant=view.tenant,
         origin=view.origin,
         paused=view.paused,
         created_at=timestamp(view.created_at_ms),

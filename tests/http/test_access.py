@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from durable.http.access import Scope
+from orchestrator.errors import OrchestratorError
 from tests.http.conformance import document_of
-from tests.http.support import KEY, Api, problem
+from tests.http.support import KEY, SECRET, Api, problem
 
 DOCUMENT = document_of(Api().world.registry).schema
 CALLS = [
@@ -200,3 +201,34 @@ def test_a_tenant_does_not_take_anothers_place_in_the_lanes(api: Api) -> None:
     api.request("POST", "/trigger/ingest", json={"body": {}, "plan": "pro"}, key=key)
     asked = [(request.options.lane_keys, request.options.priority) for request in api.backend.requests]
     assert asked == [({"organization": "t1"}, 10)] * 2
+
+
+def marked(value: object) -> object:
+    """Return a body all of whose free texts are a secret."""
+    if isinstance(value, dict):
+        fixed = {"workflow", "action", "kind", "status", "scopes", "cron", "time_zone", "from", "to", "mode", "ids"}
+        members = cast("dict[str, object]", value).items()
+        return {name: item if name in fixed else marked(item) for name, item in members}
+    if isinstance(value, list):
+        return [marked(item) for item in cast("list[object]", value)]
+    return SECRET if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_nothing_that_callers_send_is_logged(failing: bool) -> None:
+    """Neither bodies nor keys, whether a call is fine, refused or crashes."""
+    api = Api()
+    _, key = api.make_key("admin")
+    methods = ("create", "view", "events", "export", "control", "enqueue")
+    for method, path, operation in (cast("tuple[str, str, Operation]", call.values) for call in CALLS):
+        job_id = api.start("keep", {"value": SECRET})
+        if failing:
+            api.backend.failures = {name: [OrchestratorError("an internal matter")] for name in methods}
+        for body in (marked(body_about(operation, job_id)), {"value": SECRET}, [SECRET]):
+            api.request(method, filled(path, operation, job_id), json=body, key=key)
+            api.request(method, filled(path, operation, job_id), json=body, key=SECRET)
+        api.backend.failures = {}
+    assert len(api.logs) > 10
+    assert SECRET not in str(api.logs)
+    assert key not in str(api.logs)
+    assert KEY not in str(api.logs)

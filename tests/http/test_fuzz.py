@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.http.conformance import document_of
 from tests.http.support import Api
 
 ROUTES = [
-    ("GET", "/v1/jobs"), ("GET", "/v1/jobs/{}"), ("GET", "/v1/jobs/{}/steps"), ("GET", "/v1/jobs/{}/events"),
-    ("GET", "/v1/dead-letters"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/batch"), ("POST", "/v1/jobs/bulk"),
-    ("GET", "/v1/jobs/{}/export"), ("DELETE", "/v1/jobs/{}"), ("POST", "/v1/dead-letters/redrive"),
-    ("POST", "/v1/dead-letters/{}/redrive"), ("POST", "/v1/jobs/{}/cancel"),
-    ("POST", "/v1/jobs/{}/pause"), ("POST", "/v1/jobs/{}/resume"), ("POST", "/v1/jobs/{}/retry"),
-    ("POST", "/v1/jobs/{}/events/{}"), ("POST", "/trigger/ingest"), ("POST", "/trigger/meter-org-documents"),
-    ("POST", "/api/v1/waitpoints/tokens/{}/complete"), ("PATCH", "/v1/jobs/{}"), ("GET", "/{}"),
-    ("GET", "/v1/catalog"), ("GET", "/v1/alerts"), ("POST", "/v1/catalog/rebuild"), ("GET", "/metrics"),
-]  # fmt: skip
+    (method.upper(), re.sub(r"\{\w+\}", "{}", path))
+    for path, methods in document_of(Api().world.registry).schema["paths"].items()
+    for method in methods
+] + [("PATCH", "/v1/jobs/{}"), ("GET", "/{}"), ("POST", "/trigger/{}")]
 NAMES = st.sampled_from(
     ["workflow", "payload", "options", "items", "body", "plan", "data", "id", "delay", "tags", "reason", "priority",
      "steps", "value", "from_step", "scratch", "idempotency_key", "mode", "ttl", "max_duration",

@@ -31,7 +31,7 @@ def patch(api: Api, changes: object, name: str = "s") -> httpx.Response:
 
 
 def test_a_schedule_from_its_making_to_its_end(api: Api) -> None:
-    made = make(api, tags=["org_1", "org_1"], time_zone="Asia/Kolkata", cron="30 16 * * *")
+    made = make(api, tenant="t1", tags=["org_1", "org_1"], time_zone="Asia/Kolkata", cron="30 16 * * *")
     assert made["upcoming"][:2] == ["2026-11-24T11:00:00.000Z", "2026-11-25T11:00:00.000Z"]
     assert (made["description"], made["tags"], made["origin"]) == ("At 16:30 every day", ["org_1"], "api")
     asyncio.run(api.schedules.world.until("2026-11-24 11:01"))
@@ -40,6 +40,7 @@ def test_a_schedule_from_its_making_to_its_end(api: Api) -> None:
     assert (line["outcome"], line["reason"], line["planned_at"]) == ("started", "scheduled", "2026-11-24T11:00:00.000Z")
     job = api.get(f"/v1/jobs/{line['job_id']}").json()
     assert (job["status"], job["result"], job["tags"]) == ("completed", 7, ["org_1", "schedule:s"])
+    assert (made["tenant"], job["tenant"]) == ("t1", "t1")
     assert [item["id"] for item in api.get("/v1/jobs?tag=schedule:s").json()["jobs"]] == [line["job_id"]]
     gone = api.request("DELETE", "/v1/schedules/s")
     assert (gone.status_code, gone.content) == (204, b"")
