@@ -188,6 +188,16 @@ def check_job(job: Job) -> Iterator[Finding]:
     for part in report.parts:
         state = State.RIGHT if part.ok else State.WRONG
         yield Finding(PLATFORM, part.name, state, part.detail, None if part.ok else _MENDS.get(part.name.split()[0]))
-    unset = sorted(name for name, is_set in report.settings.items() if not is_set)
+    unset = _unset(report.settings)
     text = f"{sum(report.settings.values())} set" + (f"; not set: {', '.join(unset)}" if unset else "")
     yield Finding(PLATFORM, "settings", State.RIGHT, text)
+
+
+def _unset(settings: Mapping[str, bool]) -> list[str]:
+    """Return the settings without a value; a family that has none is named once."""
+    used = {name.partition(".")[0] for name, is_set in settings.items() if is_set}
+    missing = sorted(name for name, is_set in settings.items() if not is_set)
+    families = (name.partition(".")[0] for name in missing)
+    return list(
+        dict.fromkeys(name if family in used else family for name, family in zip(missing, families, strict=True))
+    )

@@ -59,7 +59,11 @@ def watch(current: Session, job_ids: Sequence[str], *, timeout_s: float | None =
         WaitTimeoutError: one has not ended in time.
     """
     with Panels(current) if current.output.is_live else Lines(current.output) as show:
-        return _follow(current, job_ids, show.update, timeout_s)
+        try:
+            return _follow(current, job_ids, show.update, timeout_s)
+        except KeyboardInterrupt:
+            current.output.say(Text("no longer watching; jobs go on", style="bright_black"))
+            raise
 
 
 def _follow(

@@ -9,7 +9,21 @@ import msgspec
 
 from orchestrator.client.answers import TERMINAL, Event, Events, Job
 from orchestrator.client.errors import JobUnsuccessfulError, NoAnswerError, WaitTimeoutError
-from orchestrator.client.flow import Emit, Flow, Lost, Open, Read, Reply, Request, Stream, ask, checked, now, pause
+from orchestrator.client.flow import (
+    Emit,
+    Flow,
+    Lost,
+    Open,
+    Read,
+    Reply,
+    Request,
+    Stream,
+    ask,
+    checked,
+    decode_body,
+    now,
+    pause,
+)
 from orchestrator.client.payloads import get, path
 
 #: Streams that break one after the other without telling anything new, before we give up.
@@ -92,7 +106,7 @@ def stream_events(job_id: str, after: int = 0) -> Stream[Event]:
                 break
             assert isinstance(part, bytes)  # noqa: S101 - narrows
             for data in parser.feed(part):
-                event = msgspec.json.decode(data, type=Event)
+                event = decode_body(data, Event)
                 after, last = event.id, event.kind
                 yield Emit(event)
         if lost is None and last in _ENDS:

@@ -137,7 +137,7 @@ def ask(request: Request, kind: type[S]) -> Flow[S]:
         NoAnswerError: nobody answered.
         UnexpectedAnswerError: the body is something else.
     """
-    return decode((yield from send(request)), kind)
+    return decode_body((yield from send(request)).body, kind)
 
 
 def pause(seconds: float) -> Flow[None]:
@@ -183,14 +183,14 @@ def checked(reply: Reply, request: Request) -> Answer:
     return reply
 
 
-def decode(answer: Answer, kind: type[S]) -> S:
-    """Return an answer's body as a ``kind``.
+def decode_body(body: bytes, kind: type[S]) -> S:
+    """Return what the server sent as a ``kind``.
 
     Raises:
         UnexpectedAnswerError: it is something else.
     """
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnexpectedAnswerError(f"The server's answer is not a {kind.__name__}: {error}") from error
 

@@ -83,9 +83,12 @@ def _encode_other(value: object) -> object:
 
 
 def wire_options(options: Options, key: str) -> dict[str, object]:
-    """Return a job's options as the API takes them; ``key`` stands in when there is no idempotency key."""
+    """Return a job's options as the API takes them; ``key`` stands in when there is no idempotency key.
+
+    Calls to be debounced share a key of the caller's: one of our own would keep them apart, so none is made up.
+    """
     found = {name: wire(value) for name, value in options.items()}
-    if "idempotency_key" not in found and "idempotency" not in found:
+    if not found.keys() & {"idempotency_key", "idempotency", "debounce"}:
         found["idempotency_key"] = key
     return found
 

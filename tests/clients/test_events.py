@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from orchestrator.client import JobUnsuccessfulError, NoAnswerError, NotFoundError, WaitTimeoutError, events
+from orchestrator.client import (
+    JobUnsuccessfulError,
+    NoAnswerError,
+    NotFoundError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+    events,
+)
 from orchestrator.client.answers import Cost
 from orchestrator.client.events import MAX_BREAKS, SseParser
 from orchestrator.client.flow import Answer, Lost, Request
@@ -105,6 +112,11 @@ def test_a_job_that_was_retried_is_followed_past_its_first_end() -> None:
     failed = text(1).replace(b"job.created", b"job.failed")
     script = Script(OPENED, parts=[failed, text(2), text(4), b""])
     assert [item.id for item in script.items(events.stream_events("run_1"))] == [1, 2, 4]
+
+
+def test_something_else_that_streams_is_told_apart() -> None:
+    with pytest.raises(UnexpectedAnswerError):
+        Script(OPENED, parts=[b"data: {}\n\n"]).items(events.stream_events("run_1"))
 
 
 def test_a_stream_that_never_tells_anything_is_given_up() -> None:

@@ -61,6 +61,12 @@ def test_every_job_of_a_batch_gets_a_key_of_its_own_and_callers_keys_stay() -> N
     }
 
 
+def test_calls_to_be_debounced_are_not_kept_apart_by_a_key_of_ours() -> None:
+    script = Script(ACCEPTED)
+    script.run(jobs.enqueue("a", debounce=5))
+    assert script.body() == {"workflow": "a", "payload": {}, "options": {"debounce": 5}}
+
+
 def test_a_policy_of_the_caller_is_a_key_too() -> None:
     script = Script(ACCEPTED)
     script.run(jobs.enqueue("a", idempotency={"key": "k", "on_ended": "new"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -101,12 +102,12 @@ def test_the_report_of_the_platforms_own_job() -> None:
     part = {"name": "database", "ok": False, "detail": "database_lost"}
     result = {
         "parts": [part, {"name": "bucket blobs", "ok": True, "detail": "fine"}],
-        "settings": {"a": True, "b": False},
+        "settings": {"a.x": True, "a.y": False, "b.x": False, "b.y": False, "c": False},
     }
     job = msgspec.structs.replace(ENDED, status="completed", error=None, result=result)
     found = {item.name: item for item in checks.check_job(job)}
     assert (found["database"].state, found["bucket blobs"].state) == (State.WRONG, State.RIGHT)
-    assert found["settings"].text == "1 set; not set: b"
+    assert found["settings"].text == "1 set; not set: a.y, b, c"
     (failed,) = checks.check_job(msgspec.structs.replace(ENDED, error=JobError("boom", "m", None, None, None)))
     assert (failed.state, "boom" in failed.text) == (State.WRONG, True)
 
@@ -246,3 +247,17 @@ def test_what_users_install_is_the_engine_with_its_clients() -> None:
     worker = {item.partition("=")[0].strip("<>") for item in project["dependencies"] if "!= 'emscripten'" not in item}
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     assert worker - {"asyncpg"} == {item.partition("=")[0].strip("<>") for item in groups["worker"]}
+
+
+def test_dev_becomes_the_local_stack_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, list[str], Path]] = []
+
+    def become(program: str, arguments: list[str]) -> None:
+        started.append((program, arguments, Path.cwd()))
+
+    monkeypatch.setattr(os, "execv", become)
+    monkeypatch.chdir(ROOT / "docs")
+    done = CliRunner().invoke(app, ["dev", "--port", "1234", "--state", str(tmp_path)])
+    assert (done.exit_code, done.output) == (0, "")
+    python = str(ROOT / ".venv" / "bin" / "python")
+    assert started == [(python, [python, "-m", "local", "--port", "1234", "--state", str(tmp_path)], ROOT)]

@@ -46,6 +46,20 @@ def test_awaited(stack: LocalStack) -> None:
     assert asyncio.run(play()) == [ECHO] * 10
 
 
+def test_a_crash_of_workerd_is_nothing_to_a_client(stack: LocalStack) -> None:
+    """The stream breaks, the status does not answer for a while; every event still arrives once, and the result."""
+    with Client(stack.url, stack.api_key) as client:
+        job_id = client.enqueue("diagnostic-echo", {"steps": 2, "sleep_ms": 2_000}).id
+        seen: list[int] = []
+        with stack.expect_restart():
+            for event in client.stream_events(job_id):
+                seen.append(event.id)
+                if event.kind == "job.started":
+                    stack.kill_workerd()
+        assert seen == list(range(seen[0], seen[0] + len(seen)))
+        assert client.get_result(job_id) == {"steps": 2, "total": 3}
+
+
 def test_the_plans_functions(stack: LocalStack) -> None:
     env = {"USE_CLOUDFLARE_QUEUES": "true", "QUEUE_PRODUCER_URL": stack.url, "ORCHESTRATOR_API_KEY": stack.api_key}
     with Producer.at(producer_target(env)) as producer, Client(stack.url, stack.api_key) as client:

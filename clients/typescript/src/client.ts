@@ -1,8 +1,8 @@
 /** The orchestrator's API. Requests and answers have the types of its OpenAPI document. */
 
-import createClient, { type Client } from "openapi-fetch";
+import createClient, { defaultPathSerializer, type Client } from "openapi-fetch";
 
-import { JobUnsuccessfulError, NoAnswerError, problemError, WaitTimeoutError } from "./errors.js";
+import { ConfigurationError, JobUnsuccessfulError, NoAnswerError, problemError, WaitTimeoutError } from "./errors.js";
 import { isEnd, partsOf, SseParser, TERMINAL, type JobEvent } from "./events.js";
 import { DEFAULT_RETRIES, persistentFetch, SURROUNDINGS, type Repeat, type Retries, type Surroundings } from "./retries.js";
 import type { components, paths } from "./schema.js";
@@ -78,6 +78,7 @@ export class OrchestratorClient {
     this.#api = createClient<paths>({
       baseUrl: target.url,
       headers: { authorization: `Bearer ${target.apiKey}` },
+      pathSerializer: checkedPath,
       cache: "no-store", // frameworks that keep answers would show old statuses
       fetch: this.#fetch("always"),
     });
@@ -416,7 +417,9 @@ export class OrchestratorClient {
   }
 
   #keyed(options: Options, key: string): Options {
-    return options.idempotency_key || options.idempotency ? options : { ...options, idempotency_key: key };
+    // Calls to be debounced share a key of the caller's: one of our own would keep them apart.
+    const isKeyed = options.idempotency_key || options.idempotency || options.debounce;
+    return isKeyed ? options : { ...options, idempotency_key: key };
   }
 
   async #openEvents(jobId: string, after: number, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
@@ -458,6 +461,14 @@ async function* pages<T>(ask: (query: { limit: number; cursor?: string }) => Pro
     page = await ask({ limit: PAGE, cursor: page.next });
     yield* page.items;
   }
+}
+
+/** Return a path; a part that is empty or dots would lead to another one. */
+function checkedPath(pathname: string, parts: Record<string, unknown>): string {
+  for (const [name, part] of Object.entries(parts)) {
+    if (/^\.*$/.test(String(part))) throw new ConfigurationError(`${name} is no id or name: ${JSON.stringify(part)}`);
+  }
+  return defaultPathSerializer(pathname, parts);
 }
 
 function scheduleAt(scheduleId: string): { params: { path: { schedule_id: string } } } {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { NoAnswerError, OrchestratorClient, ProblemError } from "../dist/index.js";
+import { ConfigurationError, NoAnswerError, OrchestratorClient, ProblemError } from "../dist/index.js";
 import { retryAfterMs } from "../dist/retries.js";
 import { json, lost, problem, script } from "./support.mjs";
 
@@ -89,6 +89,19 @@ test("a server that does not answer in time is asked again", async () => {
     return new Promise((_, reject) => request.signal.addEventListener("abort", () => reject(request.signal.reason)));
   };
   assert.equal((await client(scripted, { timeoutMs: 5 }).enqueue("a")).id, "run_1");
+});
+
+test("what is no id leads nowhere else", async () => {
+  for (const id of ["", ".", ".."]) await assert.rejects(client(script()).getJob(id), ConfigurationError);
+  const scripted = script(json({ id: "a" }));
+  await client(scripted).getJob("a/b?c#d");
+  assert.equal(scripted.requests[0].url, "http://o/v1/jobs/a%2Fb%3Fc%23d");
+});
+
+test("calls to be debounced are not kept apart by a key of ours", async () => {
+  const scripted = script(json(ACCEPTED, 202));
+  await client(scripted).enqueue("a", {}, { debounce: 5 });
+  assert.deepEqual(scripted.requests[0].body.options, { debounce: 5 });
 });
 
 test("an abort ends everything at once", async () => {
