@@ -1882,6 +1882,21 @@ export interface components {
              */
             rate_per_s?: number | null;
             /**
+             * Lane Keys
+             * @description What its jobs count as in lanes, whatever they say themselves: so a tenant cannot use up another's place
+             * @example {
+             *       "organization": "org_1"
+             *     }
+             */
+            lane_keys?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Max Priority
+             * @description The most head start that its jobs get, in seconds
+             */
+            max_priority?: number | null;
+            /**
              * Expires In
              * Format: duration
              * @description The key is of use this long: seconds, or an ISO 8601 duration; 0 is for ever
@@ -1940,6 +1955,20 @@ export interface components {
              * @example null
              */
             rate_per_s: number | null;
+            /**
+             * Lane Keys
+             * @example {
+             *       "organization": "org_1"
+             *     }
+             */
+            lane_keys: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Max Priority
+             * @example null
+             */
+            max_priority: number | null;
             /**
              * Created At
              * Format: date-time
@@ -2083,6 +2112,20 @@ export interface components {
              * @example null
              */
             rate_per_s: number | null;
+            /**
+             * Lane Keys
+             * @example {
+             *       "organization": "org_1"
+             *     }
+             */
+            lane_keys: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Max Priority
+             * @example null
+             */
+            max_priority: number | null;
             /**
              * Created At
              * Format: date-time
@@ -4486,6 +4529,10 @@ export interface operations {
                      *           ],
                      *           "tenant": "org_1",
                      *           "rate_per_s": null,
+                     *           "lane_keys": {
+                     *             "organization": "org_1"
+                     *           },
+                     *           "max_priority": null,
                      *           "created_at": "2026-11-24T12:00:00.000Z",
                      *           "created_by": "root",
                      *           "expires_at": "2026-11-24T12:00:00.000Z",
@@ -4529,6 +4576,9 @@ export interface operations {
                  *         "trigger-ingestion-job"
                  *       ],
                  *       "tenant": "org_1",
+                 *       "lane_keys": {
+                 *         "organization": "org_1"
+                 *       },
                  *       "expires_in": "P90D"
                  *     }
                  */
@@ -4554,6 +4604,10 @@ export interface operations {
                      *       ],
                      *       "tenant": "org_1",
                      *       "rate_per_s": null,
+                     *       "lane_keys": {
+                     *         "organization": "org_1"
+                     *       },
+                     *       "max_priority": null,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
                      *       "created_by": "root",
                      *       "expires_at": "2026-11-24T12:00:00.000Z",
@@ -4936,7 +4990,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["EventsOut"];
-                    "text/event-stream": string;
+                    "text/event-stream": unknown;
                 };
             };
             401: components["responses"]["unauthorized"];
