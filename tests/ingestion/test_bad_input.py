@@ -98,8 +98,16 @@ def test_a_bad_item(stage: Stage, item: object, code: str, message: str) -> None
 @pytest.mark.parametrize(
     ("payload", "code", "message"),
     [
-        ({"type": "CRAWL", "url": "http://a/"}, "ingest_kind_unavailable", "CRAWL ingestion is not available yet"),
-        ({"type": "YOUTUBE", "urls": ["x"]}, "ingest_kind_unavailable", "YOUTUBE ingestion is not available yet"),
+        (
+            {"type": "CRAWL", "url": "http://a/"},
+            "parser_service_not_configured",
+            "CRAWL ingestion needs the parser service: set PARTITION_API_URL and PARTITION_API_KEY",
+        ),
+        (
+            {"type": "YOUTUBE", "urls": ["x"]},
+            "parser_service_not_configured",
+            "YOUTUBE ingestion needs the parser service: set PARTITION_API_URL and PARTITION_API_KEY",
+        ),
         ({"type": "BATCH", "items": "all"}, "invalid_ingest_payload", "Invalid ingest payload: items is no list"),
         ({"text": "x"}, "invalid_ingest_payload", "Invalid ingest payload: unknown type"),
     ],

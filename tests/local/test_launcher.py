@@ -129,7 +129,8 @@ def test_everything_resumes_after_every_process_was_killed(bare: LocalStack) -> 
     try:
         assert (bare.url, bare.api_key) == (first.url, first.api_key)
         with bare.client() as client:
-            wait_until(lambda: events_of(client) == ["before", "alarm"], timeout_s=10)
+            # At least once: an alarm that was being run when everything was killed is run again.
+            wait_until(lambda: events_of(client)[:2] == ["before", "alarm"], timeout_s=10)
     finally:
         bare.stop()
 
