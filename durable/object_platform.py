@@ -28,6 +28,7 @@ from steps.embeddings.config import EmbeddingSettings
 from steps.outbound import OutboundSettings
 from steps.parser_service.config import ParserServiceSettings
 from steps.platform.ingest_settings import IngestSettings
+from steps.platform.settings import PlatformSettings
 from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.services import Services, Settings
@@ -177,7 +178,7 @@ def settings(env: bridge.Env) -> Settings:
         s3=S3Settings.from_env(texts),
         ingest=IngestSettings.from_env(texts),
         demo=DemoSettings.from_env(texts),
-        assets_url=texts.get("ASSETS_S3_URL"),
+        platform=PlatformSettings.from_env(texts),
     )
 
 

@@ -125,7 +125,7 @@ class Blobs(Protocol):
         ...
 
     async def delete(self, *keys: str) -> None:
-        """Remove the objects; absent ones are no error."""
+        """Remove the objects; absent ones are no error. Raises when one of them may still be there."""
         ...
 
     async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> list[str]:

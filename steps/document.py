@@ -15,6 +15,7 @@ from orchestrator.ports import Connection
 from steps.chunks import EMBEDDING_RETRY
 from steps.content.builtin import ParsedContent
 from steps.content.stored import StoredContent
+from steps.deletion import limit_pinecone_deletes
 from steps.document_chunks import (
     CHUNK_BATCH,
     DocumentChunks,
@@ -26,7 +27,7 @@ from steps.document_chunks import (
 from steps.document_service import drop_batches, process_by_service, tolerated
 from steps.meter_document import meter_document
 from steps.platform import documents
-from steps.platform.documents import Failed, Started, Totals
+from steps.platform.documents import Completed, Failed, Started, Totals
 from steps.services import services
 
 COMPLETED = "COMPLETED"
@@ -54,10 +55,11 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
         raise TypeError(type(payload).__name__)
     document_id, retry = payload.document_id, job.options(retry=CLEANUP_RETRY)
     failed = await job.step("fail", _fail, document_id, payload.ingest_job_id, error)
-    cleanup = [retry.step("drop batches", drop_batches, document_id), retry.step("drop pieces", drop_chunk_pieces)]
-    if failed.written and failed.namespace_id is not None:
-        cleanup.append(retry.step("remove vectors", remove_vectors, document_id, failed.namespace_id, failed.tenant_id))
-    await job.gather(*cleanup)
+    await job.gather(
+        retry.step("drop batches", drop_batches, document_id),
+        retry.step("drop pieces", drop_chunk_pieces),
+        _remove_vectors_of_failed(job, document_id, failed),
+    )
 
 
 @workflow(
@@ -73,6 +75,8 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
     where = (document_id, started.namespace_id, started.tenant_id)
     if payload.cleanup or started.processed_before:
         # Chunks are numbered from 0, so an earlier run's would stay beyond the last one of a shorter document.
+        if started.on_pinecone:
+            await limit_pinecone_deletes(job, started.namespace_id, started.tenant_id)
         await job.step("remove old vectors", remove_vectors, *where)
     by_service = started.by_service and started.kind not in STORED_KINDS
     if by_service:
@@ -81,14 +85,16 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
         totals = await _process_stored(job, document_id, started)
     else:
         totals = await _process_here(job, document_id)
-    delta = totals.pages - (started.pages if payload.cleanup else 0.0)
-    stopped = await job.transaction("complete", _complete, document_id, totals, delta)
+    pages_before = started.pages if payload.cleanup else 0.0
+    completed = await job.transaction("complete", _complete, document_id, totals, pages_before)
     if by_service:
         await tolerated(job, job.step("drop batches", drop_batches, document_id))
-    if stopped is not None:
-        if stopped != COMPLETED:
+    if completed.stopped is not None:
+        if completed.stopped != COMPLETED:
+            if started.on_pinecone:
+                await limit_pinecone_deletes(job, started.namespace_id, started.tenant_id)
             await job.step("take back", take_back, *where)
-        return _stopped(document_id, stopped)
+        return _stopped(document_id, completed.stopped)
     metered = None if payload.cleanup else await meter_document(job, document_id, started.namespace_id, totals.pages)
     return {
         "documentId": document_id,
@@ -96,21 +102,31 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
         "totalTokens": totals.tokens,
         "totalChunks": totals.chunks,
         "meterSuccess": metered,
-        "pagesDelta": delta,
+        "pagesDelta": completed.pages_delta,
     }
+
+
+async def _remove_vectors_of_failed(job: JobContext, document_id: str, failed: Failed) -> None:
+    if not failed.written or failed.namespace_id is None:
+        return
+    if failed.on_pinecone:
+        await limit_pinecone_deletes(job, failed.namespace_id, failed.tenant_id)
+    retry = job.options(retry=CLEANUP_RETRY)
+    await retry.step("remove vectors", remove_vectors, document_id, failed.namespace_id, failed.tenant_id)
 
 
 async def open_document(content: ParsedContent, document_id: str) -> None:
     """Look at the document: it exists, and is of a kind that can be parsed."""
     database = services().database()
-    if await documents.note_parsing(database, document_id):
+    if await documents.note_parsing(database, current_step().job_id, document_id):
         properties = await content.properties()
         await documents.note_parsed(database, document_id, properties.size_bytes, properties.mime_type)
 
 
 async def open_stored(content: StoredContent, document_id: str) -> None:
     """Look at the document's ``chunks.json``, which knows more of its source."""
-    await documents.note_source(services().database(), document_id, await content.source_fields())
+    fields = await content.source_fields()
+    await documents.note_source(services().database(), current_step().job_id, document_id, fields)
 
 
 async def _process_here(job: JobContext, document_id: str) -> Totals:
@@ -148,8 +164,9 @@ async def _start(connection: Connection, document_id: str, cleanup: bool) -> Sta
     return msgspec.structs.replace(started, by_service=settings.parser_service.url is not None)
 
 
-async def _complete(connection: Connection, document_id: str, totals: Totals, pages_delta: float) -> str | None:
-    return await documents.complete(connection, current_step().job_id, document_id, totals, pages_delta)
+async def _complete(connection: Connection, document_id: str, totals: Totals, pages_before: float) -> Completed:
+    exact = services().settings.platform.counts_exactly
+    return await documents.complete(connection, current_step().job_id, document_id, totals, pages_before, exact=exact)
 
 
 async def _fail(document_id: str, ingest_job_id: str, message: str) -> Failed:

@@ -60,8 +60,11 @@ class DocumentChunks:
     async def read(self, cursor: object, limit: int, /) -> PageLike[TextChunk]:
         """Return the next chunks; none any more once the document is deleted or its row is gone (W-04)."""
         database = services().database()
-        may_go_on = documents.begin_chunks if cursor is None else documents.is_processing
-        if not await may_go_on(database, self._document_id):
+        if cursor is None:
+            may_go_on = await documents.begin_chunks(database, current_step().job_id, self._document_id)
+        else:
+            may_go_on = await documents.is_processing(database, self._document_id)
+        if not may_go_on:
             return Page[TextChunk]([], None, done=True)
         return await self._content.read(cursor if isinstance(cursor, bytes) else None, limit)
 

@@ -11,6 +11,7 @@ from orchestrator import JobContext, StepFailedError, current_step
 from orchestrator.operations import StepOp
 from steps.chunks import EMBEDDING_RETRY
 from steps.content.batches import BatchedContent
+from steps.deletion import limit_pinecone_deletes
 from steps.document_chunks import CHUNK_BATCH, DocumentChunks, Stored, remove_vectors
 from steps.outbound import checked_url
 from steps.parser_service.requests import Callback, ingest_body
@@ -55,6 +56,8 @@ async def process_by_service(job: JobContext, document_id: str, started: Started
     result = noted.result
     if noted.replaces:
         # Ids of chunks are random: those of another result would stay beside the new ones.
+        if started.on_pinecone:
+            await limit_pinecone_deletes(job, started.namespace_id, started.tenant_id)
         await job.step("remove replaced vectors", remove_vectors, document_id, started.namespace_id, started.tenant_id)
     content = BatchedContent(document_id, result)
     chunks = DocumentChunks(document_id, content)
@@ -84,7 +87,7 @@ async def tolerated(job: JobContext, step: StepOp[T]) -> None:
 async def request_parse(document_id: str, token_id: str, access_token: str) -> Requested | None:
     """Have the service parse the document, unless it is not to be processed any more."""
     database = services().database()
-    if not await documents.note_parsing(database, document_id):
+    if not await documents.note_parsing(database, current_step().job_id, document_id):
         return None
     found = await load_document_input(database, document_id)
     if found is None:
@@ -103,6 +106,7 @@ async def note_parse(document_id: str, data: object) -> Noted:
     async with services().database().transaction() as connection:
         await documents.note_remote_result(
             connection,
+            current_step().job_id,
             document_id,
             metadata.size_in_bytes,
             metadata.filetype,

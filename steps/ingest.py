@@ -22,6 +22,7 @@ from orchestrator import (
 )
 from orchestrator.ports import Connection
 from orchestrator.sources import Source
+from steps.deletion import STOPPED_BY_DELETE
 from steps.document import DATABASE_RETRY
 from steps.ingest_remote import FoundDocuments, find_documents
 from steps.platform import documents, ingest_jobs
@@ -74,19 +75,19 @@ async def ingest(job: JobContext, payload: IngestionPayload) -> dict[str, object
         "documents",
         "trigger-document-job",
         made.source,
-        reduce=_uncounted,
+        reduce=count_failure,
         state=0,
         window=WINDOW,
         on_failure="collect",
         unit="documents",
         total=made.total,
     )
-    if children.failed:
-        job.set_metadata("failed_documents", children.failed)
+    if children.state:
+        job.set_metadata("failed_documents", children.state)
     if made.over_limit:
         job.set_metadata("over_limit_documents", made.over_limit)
     over = f"{made.over_limit} document(s) exceeded pages limit" if made.over_limit else None
-    error = "Failed to process documents" if children.failed else over
+    error = "Failed to process documents" if children.state else over
     finished = await job.transaction("finish", _finish, ingest_job_id, error)
     return _result(ingest_job_id, processing.documents, finished.stopped)
 
@@ -143,7 +144,7 @@ class QueuedDocuments:
 
 
 async def _begin(connection: Connection, ingest_job_id: str) -> Begun:
-    return await ingest_jobs.begin(connection, ingest_job_id)
+    return await ingest_jobs.begin(connection, current_step().job_id, ingest_job_id)
 
 
 def _refusal(begun: Begun) -> NonRetryableError | None:
@@ -177,9 +178,10 @@ async def _fail(ingest_job_id: str, message: str) -> None:
         await ingest_jobs.fail(connection, current_step().job_id, ingest_job_id, message)
 
 
-def _uncounted(state: int, _outcome: ChildOutcome) -> int:
-    """Fold nothing: each document's pages were counted with its completion, and the fan-out counts failures."""
-    return state
+def count_failure(state: int, outcome: ChildOutcome) -> int:
+    """Count documents that failed; their pages were counted with their completion. A deleted one has not failed."""
+    stopped = outcome.error is not None and outcome.error.message == STOPPED_BY_DELETE
+    return state if outcome.ok or stopped else state + 1
 
 
 def _result(ingest_job_id: str, created: int, stopped: str | None) -> dict[str, object]:

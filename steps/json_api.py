@@ -89,6 +89,17 @@ class JsonApi:
         self._raise_for_status(response)
         return self._decode(response.body, answer_type)
 
+    async def delete_if_found(self, path: str) -> None:
+        """Send a DELETE; an answer of 404 is no error.
+
+        Raises:
+            RetryableError: see :meth:`post`.
+            NonRetryableError: see :meth:`post`.
+        """
+        response = await self._send_bytes(path, None, {}, method="DELETE")
+        if response.status != 404:
+            self._raise_for_status(response)
+
     def bad_answer(self, what: str) -> NonRetryableError:
         """Return the error for an answer that is JSON but not the one that was asked for."""
         return NonRetryableError(f"{self._name}: {what}", code=f"{self._area}_bad_answer")
@@ -96,10 +107,12 @@ class JsonApi:
     async def _send(self, path: str, body: object) -> HttpResponse:
         return await self._send_bytes(path, msgspec.json.encode(body), {})
 
-    async def _send_bytes(self, path: str, body: bytes, headers: Mapping[str, str]) -> HttpResponse:
+    async def _send_bytes(
+        self, path: str, body: bytes | None, headers: Mapping[str, str], *, method: str = "POST"
+    ) -> HttpResponse:
         try:
             return await self._http.request(
-                "POST",
+                method,
                 self._base_url + path,
                 headers={**self._headers, **headers},
                 body=body,

@@ -16,6 +16,7 @@ from steps.embeddings.workers_ai import WorkersAi
 from steps.outbound import OutboundSettings
 from steps.parser_service.config import ParserServiceSettings
 from steps.platform.ingest_settings import IngestSettings
+from steps.platform.settings import PlatformSettings
 from steps.presigned import S3Settings
 from steps.redis import RedisSettings
 from steps.vectors.config import VectorStoreSettings
@@ -35,8 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     demo: DemoSettings = DemoSettings()
     webhooks: WebhookSettings = WebhookSettings()
     stripe: StripeSettings = StripeSettings()
-    #: Public address of the assets' bucket, which the URLs of its objects begin with.
-    assets_url: str | None = None
+    platform: PlatformSettings = PlatformSettings()
 
     def __repr__(self) -> str:
         return "Settings(…)"

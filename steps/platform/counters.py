@@ -1,6 +1,6 @@
 """Counters of namespaces and organizations (domain.md §1.9). Each call is part of a transaction that runs once.
 
-Rows are locked in the order document, ingest job, namespace, organization, everywhere (W-20).
+Rows are locked in the order document, ingest job, namespace, webhook, organization, everywhere (W-20).
 """
 
 from __future__ import annotations
@@ -33,4 +33,39 @@ async def add_pages(connection: Connection, namespace_id: str, pages: float) -> 
         where id = (select "organizationId" from n)""",
         namespace_id,
         pages,
+    )
+
+
+async def remove_documents(connection: Connection, namespace_id: str, documents: int, pages: float) -> None:
+    """Take deleted documents off. Their pages stay in the organization's usage until its next cycle begins."""
+    if not documents and not pages:
+        return
+    await connection.execute(
+        """with n as (update namespace set "totalDocuments" = "totalDocuments" - $2::int,
+                "totalPages" = "totalPages" - $3::float8,
+                "updatedAt" = now() at time zone 'utc' where id = $1 returning "organizationId")
+        update organization set "totalDocuments" = "totalDocuments" - $2::int,
+            "deletedPages" = "deletedPages" + $3::float8
+        where id = (select "organizationId" from n)""",
+        namespace_id,
+        documents,
+        pages,
+    )
+
+
+async def remove_ingest_job(connection: Connection, namespace_id: str) -> None:
+    """Take a deleted ingest job off."""
+    await connection.execute(
+        """with n as (update namespace set "totalIngestJobs" = "totalIngestJobs" - 1,
+                "updatedAt" = now() at time zone 'utc' where id = $1 returning "organizationId")
+        update organization set "totalIngestJobs" = "totalIngestJobs" - 1
+        where id = (select "organizationId" from n)""",
+        namespace_id,
+    )
+
+
+async def remove_namespace(connection: Connection, organization_id: str) -> None:
+    """Take a deleted namespace off."""
+    await connection.execute(
+        """update organization set "totalNamespaces" = "totalNamespaces" - 1 where id = $1""", organization_id
     )

@@ -1,6 +1,7 @@
 """What ingestion does to ``document`` rows (domain.md §2.2).
 
-Status writes name the states they may follow, so that a delete or cancel request always wins (W-04, W-05).
+Status writes name the states they may follow, so that a delete or cancel request always wins (W-04, W-05). While a run
+processes a document, the row names it among its runs, so that a delete can stop it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import msgspec
 
 from orchestrator.errors import NonRetryableError
 from orchestrator.ports import Connection
-from steps.platform.counters import add_pages
+from steps.platform.counted import counted_documents, forget_counted
+from steps.platform.counters import add_documents, add_pages
 from steps.platform.events import add_document_events
 from steps.platform.ids import document_id_range
 from steps.platform.rows import row_as
@@ -35,6 +37,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
         characters: see ``pages``.
         chunks: see ``pages``.
         by_service: files are parsed by the parser service; decided once per run.
+        on_pinecone: its vectors are where deletes are limited (domain.md §3.5).
     """
 
     stopped: str | None = None
@@ -46,6 +49,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     characters: int = 0
     chunks: int = 0
     by_service: bool = False
+    on_pinecone: bool = False
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,18 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         return self.paper_pages or self.characters / 1000
 
 
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a completion.
+
+    Attributes:
+        stopped: why it was not made: the status found, or ``gone``; None when it was made.
+        pages_delta: pages it added to the counters.
+    """
+
+    stopped: str | None = None
+    pages_delta: float = 0.0
+
+
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """What a failed run leaves.
 
@@ -76,11 +92,13 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
         written: whether vectors may have been stored.
         namespace_id: the namespace; None when the row is gone.
         tenant_id: the tenant, if there is one.
+        on_pinecone: its vectors are where deletes are limited (domain.md §3.5).
     """
 
     written: bool = False
     namespace_id: str | None = None
     tenant_id: str | None = None
+    on_pinecone: bool = False
 
 
 async def start(connection: Connection, run_id: str, document_id: str, *, cleanup: bool) -> Started:
@@ -90,12 +108,14 @@ async def start(connection: Connection, run_id: str, document_id: str, *, cleanu
         NonRetryableError: code ``document_not_found``.
     """
     row = await connection.fetchrow(
-        """select case when status in ('QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
-                or (status = 'COMPLETED' and not $2::bool) then status::text end as stopped,
-            "namespaceId" as namespace_id, "tenantId" as tenant_id, "totalPages" as pages,
-            "processingAt" is not null or "completedAt" is not null as processed_before,
-            source ->> 'type' as kind, "totalCharacters" as characters, "totalChunks" as chunks
-        from document where id = $1 for update""",
+        """select case when d.status in ('QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
+                or (d.status = 'COMPLETED' and not $2::bool) then d.status::text end as stopped,
+            d."namespaceId" as namespace_id, d."tenantId" as tenant_id, d."totalPages" as pages,
+            d."processingAt" is not null or d."completedAt" is not null as processed_before,
+            d.source ->> 'type' as kind, d."totalCharacters" as characters, d."totalChunks" as chunks,
+            coalesce(n."vectorStoreConfig" ->> 'provider', '') in ('MANAGED_PINECONE', 'MANAGED_PINECONE_OLD',
+                'PINECONE') as on_pinecone
+        from document d join namespace n on n.id = d."namespaceId" where d.id = $1 for update of d""",
         document_id,
         cleanup,
     )
@@ -105,8 +125,10 @@ async def start(connection: Connection, run_id: str, document_id: str, *, cleanu
     if started.stopped is None:
         await connection.execute(
             """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+                "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $2), $2),
                 "updatedAt" = now() at time zone 'utc' where id = $1""",
             document_id,
+            run_id,
         )
         await add_document_events(connection, run_id, "document.processing", [document_id])
     return started
@@ -130,16 +152,18 @@ async def check_quota(connection: Connection, document_id: str) -> None:
         raise NonRetryableError("Pages limit reached", code="pages_limit_reached")
 
 
-async def note_parsing(connection: Connection, document_id: str) -> bool:
+async def note_parsing(connection: Connection, run_id: str, document_id: str) -> bool:
     """Turn the document to PRE_PROCESSING; tell whether it may be processed still.
 
     One that FAILED may: somebody has the run tried again.
     """
     tag = await connection.execute(
         """update document set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
+            "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $2), $2),
             "updatedAt" = now() at time zone 'utc'
         where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
         document_id,
+        run_id,
     )
     return tag != "UPDATE 0"
 
@@ -159,7 +183,13 @@ async def note_parsed(connection: Connection, document_id: str, size_bytes: int,
 
 
 async def note_remote_result(
-    connection: Connection, document_id: str, size_bytes: int, mime_type: str | None, characters: int, chunks: int
+    connection: Connection,
+    run_id: str,
+    document_id: str,
+    size_bytes: int,
+    mime_type: str | None,
+    characters: int,
+    chunks: int,
 ) -> bool:
     """Like :func:`note_parsed`, with what the parser service has counted.
 
@@ -169,25 +199,31 @@ async def note_remote_result(
     tag = await connection.execute(
         """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
             "documentProperties" = jsonb_build_object('fileSize', $2::int8, 'mimeType', $3::text),
-            "totalCharacters" = $4::int, "totalChunks" = $5::int, "updatedAt" = now() at time zone 'utc'
+            "totalCharacters" = $4::int, "totalChunks" = $5::int,
+            "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $6), $6),
+            "updatedAt" = now() at time zone 'utc'
         where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
         document_id,
         size_bytes,
         mime_type,
         characters,
         chunks,
+        run_id,
     )
     return tag != "UPDATE 0"
 
 
-async def note_source(connection: Connection, document_id: str, fields: Mapping[str, object]) -> bool:
+async def note_source(connection: Connection, run_id: str, document_id: str, fields: Mapping[str, object]) -> bool:
     """Turn the document to PROCESSING again, with what its ``chunks.json`` knows of its source."""
     tag = await connection.execute(
         """update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
-            source = source || $2::jsonb, "updatedAt" = now() at time zone 'utc'
+            source = source || $2::jsonb,
+            "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $3), $3),
+            "updatedAt" = now() at time zone 'utc'
         where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
         document_id,
         msgspec.json.encode(fields).decode(),
+        run_id,
     )
     return tag != "UPDATE 0"
 
@@ -200,69 +236,86 @@ async def is_processing(connection: Connection, document_id: str) -> bool:
     return row is not None
 
 
-async def begin_chunks(connection: Connection, document_id: str) -> bool:
+async def begin_chunks(connection: Connection, run_id: str, document_id: str) -> bool:
     """Tell whether the document may be processed, from its first chunk on.
 
     One that FAILED may, and turns back to PROCESSING: somebody has the run tried again, and no vector is relied on.
     """
     row = await connection.fetchrow(
         """with revived as (update document set status = 'PROCESSING', "processingAt" = now() at time zone 'utc',
+            "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $2), $2),
             "updatedAt" = now() at time zone 'utc' where id = $1 and status = 'FAILED')
         select 1 from document where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
         document_id,
+        run_id,
     )
     return row is not None
 
 
 async def complete(
-    connection: Connection, run_id: str, document_id: str, totals: Totals, pages_delta: float
-) -> str | None:
-    """Turn the document to COMPLETED and count its pages; return why not, or None when it was done.
+    connection: Connection, run_id: str, document_id: str, totals: Totals, pages_before: float, *, exact: bool
+) -> Completed:
+    """Turn the document to COMPLETED, and add the pages that are not in the counters yet.
 
     Args:
         connection: a transaction that runs once.
         run_id: the orchestrator's job.
         document_id: the ``document`` row.
         totals: what was stored.
-        pages_delta: pages to add to the counters.
+        pages_before: pages of an earlier run, which the platform takes for counted.
+        exact: count what is not counted, whatever the earlier run came to (W-10).
     """
+    counted = await counted_documents(connection, [document_id], exact=exact)
     row = await connection.fetchrow(
         """update document set status = 'COMPLETED', "totalChunks" = $2::int, "totalTokens" = $3::int,
             "totalCharacters" = $4::int, "totalPages" = $5::float8, "completedAt" = now() at time zone 'utc',
-            "failedAt" = null, error = null, "updatedAt" = now() at time zone 'utc'
+            "failedAt" = null, error = null, "workflowRunsIds" = array_remove("workflowRunsIds", $6),
+            "updatedAt" = now() at time zone 'utc'
         where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING') returning "namespaceId\"""",
         document_id,
         totals.chunks,
         totals.tokens,
         totals.characters,
         totals.pages,
+        run_id,
     )
     if row is None:
         found = await connection.fetchrow("select status::text as status from document where id = $1", document_id)
-        return GONE if found is None else str(found["status"])
-    await add_pages(connection, str(row["namespaceId"]), pages_delta)
+        return Completed(stopped=GONE if found is None else str(found["status"]))
+    await add_documents(connection, str(row["namespaceId"]), sum(not document.counted for document in counted))
+    before = sum(document.pages for document in counted) if exact else pages_before
+    await add_pages(connection, str(row["namespaceId"]), totals.pages - before)
+    await forget_counted(connection, counted)
     await add_document_events(connection, run_id, "document.ready", [document_id])
-    return None
+    return Completed(pages_delta=totals.pages - before)
 
 
 async def fail(connection: Connection, run_id: str, document_id: str, ingest_job_id: str, message: str) -> Failed:
     """Turn the document to FAILED because its run did; nothing when the row is gone, finished or being deleted."""
     row = await connection.fetchrow(
-        """update document set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
-            "updatedAt" = now() at time zone 'utc'
-        where id = $1 and status not in ('COMPLETED', 'QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
-        returning coalesce("processingAt" >= "preProcessingAt", false) as written,
-            "namespaceId" as namespace_id, "tenantId" as tenant_id""",
+        """update document d set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
+            "workflowRunsIds" = array_remove("workflowRunsIds", $3), "updatedAt" = now() at time zone 'utc'
+        from namespace n
+        where d.id = $1 and n.id = d."namespaceId"
+            and d.status not in ('COMPLETED', 'QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')
+        returning coalesce(d."processingAt" >= d."preProcessingAt", false) as written,
+            n.id as namespace_id, d."tenantId" as tenant_id,
+            coalesce(n."vectorStoreConfig" ->> 'provider', '') in ('MANAGED_PINECONE', 'MANAGED_PINECONE_OLD',
+                'PINECONE') as on_pinecone""",
         document_id,
         message,
+        run_id,
     )
     if row is not None:
         await add_document_events(connection, run_id, "document.error", [document_id])
     else:
         row = await connection.fetchrow(
             """select j."namespaceId" as namespace_id, j."tenantId" as tenant_id,
-                d.status is distinct from 'COMPLETED' as written
-            from ingest_job j left join document d on d.id = $1 where j.id = $2""",
+                d.status is distinct from 'COMPLETED' as written,
+                coalesce(n."vectorStoreConfig" ->> 'provider', '') in ('MANAGED_PINECONE', 'MANAGED_PINECONE_OLD',
+                    'PINECONE') as on_pinecone
+            from ingest_job j join namespace n on n.id = j."namespaceId" left join document d on d.id = $1
+            where j.id = $2""",
             document_id,
             ingest_job_id,
         )

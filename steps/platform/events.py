@@ -16,8 +16,15 @@ from orchestrator.ports import Connection, Record
 from steps.platform.ids import event_id
 from steps.services import services
 
-DocumentEvent = Literal["document.queued", "document.processing", "document.ready", "document.error"]
-IngestJobEvent = Literal["ingest_job.processing", "ingest_job.ready", "ingest_job.error"]
+DocumentEvent = Literal[
+    "document.queued",
+    "document.queued_for_resync",
+    "document.processing",
+    "document.ready",
+    "document.error",
+    "document.deleted",
+]
+IngestJobEvent = Literal["ingest_job.processing", "ingest_job.ready", "ingest_job.error", "ingest_job.deleted"]
 
 
 async def add_document_events(
@@ -43,7 +50,7 @@ async def add_document_events(
                     'namespaceId', case when starts_with(n.id, 'ns_') then n.id else 'ns_' || n.id end,
                     'organizationId', case when starts_with(n."organizationId", 'org_') then n."organizationId"
                         else 'org_' || n."organizationId" end,
-                    'status', d.status,
+                    'status', case when $1::text = 'document.deleted' then 'DELETING' else d.status::text end,
                     'source', (select jsonb_object_agg(key, value)
                         from jsonb_each(case when jsonb_typeof(d.source) = 'object' then d.source else '{}' end)
                         where key in ('type', 'text', 'fileUrl', 'key', 'title', 'description', 'language', 'videoId',
@@ -51,7 +58,8 @@ async def add_document_events(
                     'totalCharacters', d."totalCharacters", 'totalChunks', d."totalChunks",
                     'totalPages', d."totalPages", 'error', d.error,
                     'createdAt', to_char(d."createdAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-                    'updatedAt', to_char(d."updatedAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))),
+                    'updatedAt', to_char(case when $1::text = 'document.deleted' then now() at time zone 'utc'
+                        else d."updatedAt" end, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))),
             now() + e.position * interval '1 microsecond'
         from unnest($2::text[], $3::text[]) with ordinality as e (document_id, id, position)
         join document d on d.id = e.document_id
@@ -85,9 +93,11 @@ async def add_ingest_job_event(connection: Connection, run_id: str, event: Inges
                     'namespaceId', case when starts_with(n.id, 'ns_') then n.id else 'ns_' || n.id end,
                     'organizationId', case when starts_with(n."organizationId", 'org_') then n."organizationId"
                         else 'org_' || n."organizationId" end,
-                    'status', j.status, 'error', j.error,
+                    'status', case when $2::text = 'ingest_job.deleted' then 'DELETING' else j.status::text end,
+                    'error', j.error,
                     'createdAt', to_char(j."createdAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-                    'updatedAt', to_char(j."updatedAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))
+                    'updatedAt', to_char(case when $2::text = 'ingest_job.deleted' then now() at time zone 'utc'
+                        else j."updatedAt" end, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')))
         from ingest_job j join namespace n on n.id = j."namespaceId"
         where j.id = $3
         on conflict (id) do nothing returning organization_id""",

@@ -73,8 +73,8 @@ class Ledger(msgspec.Struct, frozen=True, array_like=True):
     counted: bool = False
 
 
-async def begin(connection: Connection, ingest_job_id: str) -> Begun:
-    """Turn the ingest job to PRE_PROCESSING.
+async def begin(connection: Connection, run_id: str, ingest_job_id: str) -> Begun:
+    """Turn the ingest job to PRE_PROCESSING, and name the run in its row, so that a delete can stop it (W-04).
 
     Raises:
         NonRetryableError: code ``ingest_job_not_found``.
@@ -96,9 +96,12 @@ async def begin(connection: Connection, ingest_job_id: str) -> Begun:
         return Begun(stopped=facts.closing)
     tag = await connection.execute(
         """update ingest_job set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
+            "workflowRunsIds" = case when $2 = any("workflowRunsIds") then "workflowRunsIds"
+                else array_append("workflowRunsIds", $2) end,
             "updatedAt" = now() at time zone 'utc'
         where id = $1 and status not in ('QUEUED_FOR_DELETE', 'DELETING', 'CANCELLING', 'CANCELLED')""",
         ingest_job_id,
+        run_id,
     )
     if tag == "UPDATE 0":
         return Begun(stopped=facts.status)

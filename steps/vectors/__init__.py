@@ -5,13 +5,17 @@ Start at :func:`steps.vectors.factory.vector_store_for`. A store is bound to one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 #: What a metadata value may be (domain.md §1.8).
 MetadataValue = str | int | float | bool | list[str]
+#: Requests under way together: a Worker has 6 outgoing connections (platform.md §1.1).
+MAX_PARALLEL_REQUESTS = 5
 
 
 class VectorRow(msgspec.Struct, frozen=True):
@@ -71,6 +75,23 @@ class VectorStore(Protocol):
         """
         ...
 
+    async def delete_documents(self, document_ids: Sequence[str]) -> Mapping[str, Exception]:
+        """Remove every row of several documents; return what went wrong, by document.
+
+        Args:
+            document_ids: those that are not in the answer are gone.
+        """
+        ...
+
+    async def drop(self) -> None:
+        """Remove the whole namespace; one that is unknown is no error.
+
+        Raises:
+            RetryableError: another attempt may succeed.
+            NonRetryableError: the store refused the request.
+        """
+        ...
+
     async def query(self, vector: Sequence[float], *, top_k: int, document_id: str | None = None) -> list[Match]:
         """Return the ``top_k`` rows nearest to ``vector``, nearest first; an unknown namespace has none.
 
@@ -84,3 +105,26 @@ class VectorStore(Protocol):
             NonRetryableError: the store refused the request.
         """
         ...
+
+
+async def delete_each(
+    document_ids: Sequence[str], delete: Callable[[str], Awaitable[object]]
+) -> Mapping[str, Exception]:
+    """Remove documents one by one, a few at a time, for stores that take one document per request.
+
+    Args:
+        document_ids: whose rows are to go.
+        delete: removes the rows of one document.
+    """
+    waiting, failed = deque(document_ids), dict[str, Exception]()
+
+    async def work() -> None:
+        while waiting:
+            document_id = waiting.popleft()
+            try:
+                await delete(document_id)
+            except Exception as error:
+                failed[document_id] = error
+
+    await asyncio.gather(*(work() for _ in range(min(MAX_PARALLEL_REQUESTS, len(waiting)))))
+    return failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -70,6 +70,27 @@ class PgVectorStore:
             "delete from wf.vector where namespace = $1 and document_id = $2", self._namespace, document_id
         )
         return int(tag.removeprefix("DELETE "))
+
+    async def delete_documents(self, document_ids: Sequence[str]) -> Mapping[str, Exception]:
+        """Remove every row of several documents: all or none.
+
+        Raises:
+            DatabaseError: the database was lost.
+        """
+        await self._database.execute(
+            "delete from wf.vector where namespace = $1 and document_id = any($2::text[])",
+            self._namespace,
+            list(document_ids),
+        )
+        return {}
+
+    async def drop(self) -> None:
+        """Remove every row of the namespace.
+
+        Raises:
+            DatabaseError: the database was lost.
+        """
+        await self._database.execute("delete from wf.vector where namespace = $1", self._namespace)
 
     async def query(self, vector: Sequence[float], *, top_k: int, document_id: str | None = None) -> list[Match]:
         """Return the ``top_k`` rows nearest to ``vector`` by cosine, nearest first; rows as near come by id.

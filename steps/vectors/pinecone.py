@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from orchestrator.ports import Http
 from steps.json_api import JsonApi
-from steps.vectors import Match, MetadataValue, VectorRow
+from steps.vectors import Match, MetadataValue, VectorRow, delete_each
 from steps.vectors.metadata import stored_metadata
 
 API_VERSION = "2025-01"
@@ -67,6 +67,14 @@ class PineconeStore:
         body = {"filter": document_filter(document_id), "namespace": self._namespace}
         await self._api.post_if_found("/vectors/delete", body, _Done)
         return None
+
+    async def delete_documents(self, document_ids: Sequence[str]) -> Mapping[str, Exception]:
+        """See :class:`steps.vectors.VectorStore`."""
+        return await delete_each(document_ids, self.delete_document)
+
+    async def drop(self) -> None:
+        """See :class:`steps.vectors.VectorStore`."""
+        await self._api.post_if_found("/vectors/delete", {"deleteAll": True, "namespace": self._namespace}, _Done)
 
     async def query(self, vector: Sequence[float], *, top_k: int, document_id: str | None = None) -> list[Match]:
         """See :class:`steps.vectors.VectorStore`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from orchestrator.ports import Http
 from steps.json_api import JsonApi
-from steps.vectors import Match, MetadataValue, VectorRow
+from steps.vectors import Match, MetadataValue, VectorRow, delete_each
 from steps.vectors.metadata import stored_metadata
 
 MANAGED_REGION = "aws-us-east-1"
@@ -75,6 +75,14 @@ class TurbopufferStore:
         if written is None:
             return None
         return written.rows_deleted if written.rows_deleted is not None else written.rows_affected
+
+    async def delete_documents(self, document_ids: Sequence[str]) -> Mapping[str, Exception]:
+        """See :class:`steps.vectors.VectorStore`."""
+        return await delete_each(document_ids, self.delete_document)
+
+    async def drop(self) -> None:
+        """See :class:`steps.vectors.VectorStore`."""
+        await self._api.delete_if_found(self._path)
 
     async def query(self, vector: Sequence[float], *, top_k: int, document_id: str | None = None) -> list[Match]:
         """See :class:`steps.vectors.VectorStore`."""

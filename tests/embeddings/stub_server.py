@@ -106,6 +106,9 @@ class StubServer:
             def do_GET(self) -> None:
                 self.do_POST()
 
+            def do_DELETE(self) -> None:
+                self.do_POST()
+
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 

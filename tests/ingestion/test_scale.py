@@ -22,7 +22,7 @@ def test_thousands_of_items_never_pass_through_memory(stage: Stage) -> None:
         await seed(admin, Scenario(payload={"type": "BATCH", "items": items}))
         database = CrashingDatabase(admin, 0, 0)
         async with database.transaction() as connection:
-            assert (await ingest_jobs.begin(connection, JOB)).items == COUNT
+            assert (await ingest_jobs.begin(connection, "run", JOB)).items == COUNT
         tracemalloc.start()
         for first in range(0, COUNT, BATCH):
             async with database.transaction() as connection:

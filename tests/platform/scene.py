@@ -340,7 +340,7 @@ def _namespace(row_id: str, ingest_jobs: Iterable[Row], documents: Iterable[Row]
         "totalIngestJobs": sum(row["namespaceId"] == row_id for row in ingest_jobs),
         "totalDocuments": sum(row["error"] != "Pages limit exceeded" for row in own),
         "totalPlaygroundUsage": 0,
-        "totalPages": sum(_number(row, "totalPages") for row in own if row["completedAt"] is not None),
+        "totalPages": sum(number(row, "totalPages") for row in own if row["completedAt"] is not None),
         "keywordEnabled": False,
         "status": "ACTIVE",
         "createdAt": _LONG_AGO,
@@ -355,9 +355,9 @@ def _organization(row_id: str, plan: str, namespaces: Iterable[Row], *, deleted_
         "name": f"Organization {row_id}",
         "slug": row_id,
         "totalNamespaces": len(own),
-        "totalIngestJobs": sum(_number(row, "totalIngestJobs") for row in own),
-        "totalDocuments": sum(_number(row, "totalDocuments") for row in own),
-        "totalPages": sum(_number(row, "totalPages") for row in own) + deleted_pages,
+        "totalIngestJobs": sum(number(row, "totalIngestJobs") for row in own),
+        "totalDocuments": sum(number(row, "totalDocuments") for row in own),
+        "totalPages": sum(number(row, "totalPages") for row in own) + deleted_pages,
         "deletedPages": deleted_pages,
         "pagesLimit": 1000,
         "searchUsage": 7,
@@ -388,7 +388,8 @@ def _webhook(row_id: str) -> Row:
     }
 
 
-def _number(row: Row, name: str) -> float:
+def number(row: Row, name: str) -> float:
+    """Return a column that is a number."""
     value = row[name]
     assert isinstance(value, int | float)
     return value

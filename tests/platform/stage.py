@@ -17,6 +17,7 @@ from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.workflow import discover
 from steps.billing.settings import StripeSettings
 from steps.embeddings.config import EmbeddingSettings
+from steps.platform.settings import PlatformSettings
 from steps.services import Services, Settings
 from tests.billing.stub import API_KEY, StripeStub
 from tests.embeddings.stub_server import Received, Reply
@@ -67,7 +68,7 @@ class Play:
             embeddings=EmbeddingSettings(embeddings_url=EMBEDDINGS_ORIGIN + "/v1"),
             vectors=scene.VECTOR_SETTINGS,
             stripe=StripeSettings(api_key=API_KEY),
-            assets_url=scene.ASSETS_URL,
+            platform=PlatformSettings(assets_url=scene.ASSETS_URL),
         )
         self.database = CrashingDatabase(AsyncpgDatabase(url), before, after)
         self.world = World(*discover(steps), services=self, database=lambda: self.database, always_replay=always_replay)

@@ -97,6 +97,29 @@ class VectorStoreConformance:
 
         using(stores, scenario)
 
+    def test_several_documents_go_at_once(self, stores: Stores) -> None:
+        async def scenario(store_for: StoreFor) -> None:
+            store = store_for("ns1", None)
+            assert await store.delete_documents(["d1"]) == {}  # the namespace is unknown
+            await store.upsert([row(f"d{n}", "a", [1.0, n / 10, 0.0]) for n in range(12)])
+            assert await store.delete_documents([f"d{n}" for n in range(11)]) == {}
+            assert [match.id for match in await store.query(EAST, top_k=20)] == ["d11#a"]
+            assert await store.delete_documents([]) == {}
+
+        using(stores, scenario)
+
+    def test_a_namespace_goes_whole_and_alone(self, stores: Stores) -> None:
+        async def scenario(store_for: StoreFor) -> None:
+            store, other = store_for("ns1", None), store_for("ns1", "t1")
+            await store.drop()  # unknown is no error
+            await store.upsert([row("d1", "a", EAST), row("d2", "a", EAST)])
+            await other.upsert([row("d3", "a", EAST)])
+            await store.drop()
+            assert await store.query(EAST, top_k=5) == []
+            assert [match.id for match in await other.query(EAST, top_k=5)] == ["d3#a"]
+
+        using(stores, scenario)
+
     def test_a_query_can_keep_to_one_document(self, stores: Stores) -> None:
         async def scenario(store_for: StoreFor) -> None:
             store = store_for("ns1", None)

@@ -51,8 +51,11 @@ class TurbopufferStub:
         if request.headers.get("authorization") != f"Bearer {SECRET}":
             return Reply(401, f"invalid key {SECRET}".encode(), {"content-type": "text/plain"})
         found = re.fullmatch(r"/v2/namespaces/([A-Za-z0-9\-_.]{1,128})(/query)?", request.path)
-        if found is None or request.method != "POST":
+        if found is None or request.method not in ("POST", "DELETE"):
             return _turbopuffer_error("not found", 404)
+        if request.method == "DELETE":
+            gone = None if found[2] else self.namespaces.pop(found[1], None)
+            return _turbopuffer_error("not found", 404) if gone is None else json_reply({"status": "OK"})
         try:
             if found[2]:
                 return self._query(found[1], msgspec.json.decode(request.body, type=_TurbopufferQuery))
@@ -125,8 +128,9 @@ class _PineconeUpsert(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _PineconeDelete(msgspec.Struct, forbid_unknown_fields=True):
-    filter: dict[str, str]
     namespace: str
+    filter: dict[str, str] | None = None
+    delete_all: bool = msgspec.field(default=False, name="deleteAll")
 
 
 class _PineconeQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -175,6 +179,11 @@ class PineconeStub:
     def _delete(self, delete: _PineconeDelete) -> Reply:
         if delete.namespace not in self.namespaces:
             return _pinecone_error("Namespace not found", 404)
+        if delete.delete_all == (delete.filter is not None):
+            return _pinecone_error("either a filter or deleteAll", 400)
+        if delete.filter is None:
+            del self.namespaces[delete.namespace]
+            return json_reply({})
         kept = {key: row for key, row in self.namespaces[delete.namespace].items() if not _has(row, delete.filter)}
         self.namespaces[delete.namespace] = kept
         return json_reply({})
