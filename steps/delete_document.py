@@ -23,7 +23,7 @@ class DeleteDocumentPayload(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
         frozen=True,
-        json_schema_extra={"examples": [{"documentId": "ci8cb1vi270000001ycok9ox0", "updateCounters": True}]},
+        json_schema_extra={"examples": [{"documentId": "czdvofaim88000000qx5d43f6", "updateCounters": True}]},
     )
 
     document_id: str = Field(min_length=1)

@@ -62,6 +62,7 @@ class VectorStoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         vector_store_default: ``VECTOR_STORE_DEFAULT``: where namespaces without a config are kept.
         turbopuffer_api_key: ``DEFAULT_TURBOPUFFER_API_KEY``.
+        turbopuffer_url: ``DEFAULT_TURBOPUFFER_URL``: where that account is, if not in the usual region.
         pinecone_api_key: ``SECONDARY_PINECONE_API_KEY``.
         pinecone_host: ``SECONDARY_PINECONE_HOST``.
         pinecone_old_api_key: ``DEFAULT_PINECONE_API_KEY``.
@@ -70,6 +71,7 @@ class VectorStoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     vector_store_default: Literal["pgvector", "turbopuffer"] = "turbopuffer"
     turbopuffer_api_key: str | None = None
+    turbopuffer_url: str | None = None
     pinecone_api_key: str | None = None
     pinecone_host: str | None = None
     pinecone_old_api_key: str | None = None
@@ -91,6 +93,7 @@ class VectorStoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             vector_store_default=default,
             turbopuffer_api_key=env.get("DEFAULT_TURBOPUFFER_API_KEY") or None,
+            turbopuffer_url=env.get("DEFAULT_TURBOPUFFER_URL") or None,
             pinecone_api_key=env.get("SECONDARY_PINECONE_API_KEY") or None,
             pinecone_host=env.get("SECONDARY_PINECONE_HOST") or None,
             pinecone_old_api_key=env.get("DEFAULT_PINECONE_API_KEY") or None,

@@ -46,7 +46,7 @@ def vector_store_for(
     """
     match config:
         case TurbopufferConfig():
-            return _turbopuffer(http, config.api_key, config.region, namespace_id, tenant_id)
+            return _turbopuffer(http, config.api_key, region_url(config.region), namespace_id, tenant_id)
         case PineconeConfig():
             return _pinecone(http, config.api_key, config.index_host, namespace_id, tenant_id)
         case ManagedPinecone():
@@ -58,16 +58,17 @@ def vector_store_for(
                 raise not_configured("pgvector needs the database")
             return PgVectorStore(database, namespace_name(namespace_id, tenant_id))
         case ManagedTurbopuffer() | None:
-            return _turbopuffer(http, settings.turbopuffer_api_key, MANAGED_REGION, namespace_id, tenant_id)
+            url = settings.turbopuffer_url or region_url(MANAGED_REGION)
+            return _turbopuffer(http, settings.turbopuffer_api_key, url, namespace_id, tenant_id)
 
 
 def _turbopuffer(
-    http: Http, api_key: str | None, region: str, namespace_id: str, tenant_id: str | None
+    http: Http, api_key: str | None, base_url: str, namespace_id: str, tenant_id: str | None
 ) -> TurbopufferStore:
     if not api_key:
         raise not_configured("DEFAULT_TURBOPUFFER_API_KEY is not set")
     namespace = namespace_name(namespace_id, tenant_id)
-    return TurbopufferStore(http, api_key=api_key, namespace=namespace, base_url=region_url(region))
+    return TurbopufferStore(http, api_key=api_key, namespace=namespace, base_url=base_url)
 
 
 def _pinecone(

@@ -28,6 +28,8 @@ class CrashingDatabase:
         self._before = before
         self._after = after
         self.operations = 0
+        #: Called before each operation, with its number: what others do at that very moment.
+        self.meanwhile: Callable[[int], Awaitable[None]] | None = None
 
     async def fetch(self, query: LiteralString, *args: object) -> list[Record]:
         return await self.run(lambda: self._inner.fetch(query, *args))
@@ -42,20 +44,22 @@ class CrashingDatabase:
     async def transaction(self) -> AsyncGenerator[Connection]:
         async with self._inner.transaction() as connection:
             yield _CrashingConnection(self, connection)
-            number = self.begin()
+            number = await self.begin()
         self.end(number)
 
     async def close(self) -> None:
         await self._inner.close()
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
-        number = self.begin()
+        number = await self.begin()
         result = await operation()
         self.end(number)
         return result
 
-    def begin(self) -> int:
+    async def begin(self) -> int:
         self.operations += 1
+        if self.meanwhile is not None:
+            await self.meanwhile(self.operations)
         if self.operations == self._before:
             raise Crash
         return self.operations

@@ -29,6 +29,8 @@ TABLES: Mapping[str, LiteralString] = {
     "NamespaceWebhook": 'select to_jsonb(t) from "NamespaceWebhook" t order by id',
     "ingest_job": "select to_jsonb(t) from ingest_job t order by id",
     "document": "select to_jsonb(t) from document t order by id",
+    "counted": "select to_jsonb(t) || jsonb_build_object('id', document_id) from wf.counted_document t order by 1",
+    "parsed": "select to_jsonb(t) || jsonb_build_object('id', document_id) from wf.parser_result t order by 1",
     "event": "select to_jsonb(t) from wf.event_outbox t order by created_at, id",
 }
 _VECTORS: LiteralString = """select jsonb_build_object('namespace', namespace, 'id', id, 'rest', to_jsonb(t))

@@ -121,6 +121,8 @@ async def reset(database: Database) -> None:
         'delete from "user"',
         "delete from wf.effect",
         "delete from wf.event_outbox",
+        "delete from wf.counted_document",
+        "delete from wf.parser_result",
         "delete from wf.vector",
     ):
         await database.execute(statement)

@@ -128,7 +128,7 @@ def test_without_stripe_documents_are_processed_all_the_same(stage: Stage) -> No
         play.settings = type(settings)(
             embeddings=settings.embeddings,
             vectors=settings.vectors,
-            assets_url=settings.assets_url,
+            platform=settings.platform,
             stripe=StripeSettings(),
         )
         play.world.services = play.services()

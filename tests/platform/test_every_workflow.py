@@ -7,6 +7,7 @@ from its schema. The example's ids are those of the standard scene.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.platform.examples import example_of
 from tests.platform.stage import Outcome, Stage
 
 WORKFLOWS = sorted(discover(steps), key=lambda item: item.name)
+MOST, SOME = 250, 20
 #: Unix ms, and ISO 8601.
 _TIMES = re.compile(r"\b1[67]\d{11}\b|\b20\d\d-\d\d-\d\dT[\d:.]+Z?")
 
@@ -25,6 +27,14 @@ _TIMES = re.compile(r"\b1[67]\d{11}\b|\b20\d\d-\d\d-\d\dT[\d:.]+Z?")
 def workflow(request: pytest.FixtureRequest) -> Workflow:
     found: Workflow = request.param
     return found
+
+
+def points(count: int) -> Iterable[int]:
+    """Return the points to stop at: every one, or an even choice of them where a workflow deletes half the scene.
+
+    Those are stopped at every point of less (``test_delete_crashes.py``).
+    """
+    return range(1, count + 1, 1 if count <= MOST else count // SOME)
 
 
 def comparable(outcome: Outcome) -> list[str]:
@@ -47,7 +57,7 @@ def test_stopped_before_every_write(stage: Stage, workflow: Workflow) -> None:
     payload = example_of(workflow)
     undisturbed = stage.run(workflow.name, payload)
     assert undisturbed.world.writes >= 5
-    for write in range(1, undisturbed.world.writes + 1):
+    for write in points(undisturbed.world.writes):
         outcome = stage.run(workflow.name, payload, crash_at=(write,))
         assert outcome.world.crashes >= 1
         assert_same(outcome, undisturbed, f"stopped before write {write}")
@@ -57,7 +67,7 @@ def test_stopped_before_every_write(stage: Stage, workflow: Workflow) -> None:
 def test_stopped_at_every_database_operation(stage: Stage, workflow: Workflow, moment: str) -> None:
     payload = example_of(workflow)
     undisturbed = stage.run(workflow.name, payload)
-    for number in range(1, undisturbed.operations + 1):
+    for number in points(undisturbed.operations):
         before, after = (number, 0) if moment == "before" else (0, number)
         outcome = stage.run(workflow.name, payload, crash_before_operation=before, crash_after_operation=after)
         assert_same(outcome, undisturbed, f"stopped {moment} operation {number}")
