@@ -65,6 +65,7 @@ _HINTS = {
     "catalog_incomplete": "`orchestrator catalog` shows which part is missing",
     "conflict": "`orchestrator status ID` shows where the job stands",
     "idempotency_conflict": "one key is one payload: take another key, or send the same payload",
+    "job_undone": "`orchestrator retry ID --scratch`",
     "job_ended": "`orchestrator retry ID` runs a job again that ended without success",
     "object_overloaded": "try again in a moment",
     "object_unreachable": "try again in a moment",

@@ -15,7 +15,7 @@ from rich.text import Text
 from orchestrator.cli import render
 from orchestrator.cli.command import Session, add_command, add_group
 from orchestrator.cli.jobs import Since, Until, complete_workflow
-from orchestrator.cli.values import duration
+from orchestrator.cli.values import duration, pairs
 from orchestrator.client.keys import AuditFilter, Scope
 from orchestrator.client.operator_answers import ApiKey, AuditEntry
 from orchestrator.client.payloads import without_none
@@ -58,6 +58,13 @@ def create_key(
     rate: Annotated[
         int | None, typer.Option(help="Requests per second; the deployment's own if left out.", min=1)
     ] = None,
+    max_priority: Annotated[
+        int | None, typer.Option(help="The most head start that its jobs get, in seconds.", min=0)
+    ] = None,
+    lane_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=VALUE", help="What its jobs count as in lanes, whatever they say; may be repeated."),
+    ] = None,
     expires_in: Annotated[
         timedelta | None,
         typer.Option(parser=duration, metavar="DURATION", help="Of use this long; 90 days if left out, 0 is for ever."),
@@ -66,7 +73,14 @@ def create_key(
     """Make an API key. It is shown this once: what is kept cannot be turned back into it."""
     scopes = cast("list[Scope]", [item.value for item in scope])
     made = current.client.create_key(
-        name, scopes, workflows=workflow, tenant=tenant, rate_per_s=rate, expires_in=expires_in
+        name,
+        scopes,
+        workflows=workflow,
+        tenant=tenant,
+        rate_per_s=rate,
+        lane_keys=pairs(lane_key),
+        max_priority=max_priority,
+        expires_in=expires_in,
     )
     current.output.show(made, lambda: Text.assemble(("✔ ", "green"), f"{made.id}  ", (made.key, "bold")))
 

@@ -253,12 +253,15 @@ def create_schedule(
         typer.Option(help="What becomes of a time that comes while an earlier job runs."),
     ] = "skip",
     tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="A tag; may be repeated.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose its jobs are.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Begin paused.")] = False,
 ) -> None:
     """Make a schedule. Asking again for just the same one changes nothing."""
     members = NewSchedule(
         payload=payload(payload_text), time_zone=time_zone, overlap=overlap, tags=tag or [], paused=paused
     )
+    if tenant is not None:
+        members["tenant"] = tenant
     _show(current, current.client.create_schedule(workflow, cron, schedule_id=schedule_id, **members))
 
 

@@ -34,6 +34,20 @@ def payload(text: str, stdin: Callable[[], str] = read_stdin) -> object:
         raise typer.BadParameter(f"not JSON: {error}") from error
 
 
+def pairs(texts: list[str] | None) -> dict[str, str] | None:
+    """Return ``NAME=VALUE`` texts as a dictionary; None if there are none.
+
+    Raises:
+        typer.BadParameter: one has another form.
+    """
+    if not texts:
+        return None
+    found = [text.partition("=") for text in texts]
+    if not all(name and sign and value for name, sign, value in found):
+        raise typer.BadParameter("write NAME=VALUE")
+    return {name: value for name, _, value in found}
+
+
 def duration(text: str) -> timedelta:
     """Return a duration: seconds, or like ``1d12h``, ``90m``, ``30s``.
 

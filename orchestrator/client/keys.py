@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias, TypedDict, Unpack
 
@@ -29,6 +29,8 @@ def create_key(
     workflows: Sequence[str] | None = None,
     tenant: str | None = None,
     rate_per_s: int | None = None,
+    lane_keys: Mapping[str, str] | None = None,
+    max_priority: int | None = None,
     expires_in: Duration | None = None,
 ) -> Flow[CreatedKey]:
     """Make a key; what opens it is in this answer only.
@@ -41,6 +43,8 @@ def create_key(
         workflows=workflows,
         tenant=tenant,
         rate_per_s=rate_per_s,
+        lane_keys=lane_keys,
+        max_priority=max_priority,
         expires_in=None if expires_in is None else wire(expires_in),
     )
     return ask(post("/v1/keys", body, repeat="unserved"), CreatedKey)

@@ -39,20 +39,26 @@ class LetterFilter(TypedDict, total=False):
     created_before: datetime
 
 
-class NewSchedule(TypedDict, total=False):
-    """The optional members of a schedule, or what is to be changed of one."""
+class ScheduleMembers(TypedDict, total=False):
+    """The members of a schedule that have defaults."""
 
     payload: object
     time_field: str | None
     time_zone: str
     overlap: Literal["skip", "buffer_one", "allow", "cancel_other"]
-    catch_up: str
+    catch_up: Literal["all", "latest", "none"]
     catch_up_ms: int | None
     tags: list[str]
+    tenant: str | None
+
+
+class NewSchedule(ScheduleMembers, total=False):
+    """The optional members of a new schedule."""
+
     paused: bool
 
 
-class ScheduleChange(NewSchedule, total=False):
+class ScheduleChange(ScheduleMembers, total=False):
     """What is to be changed of a schedule."""
 
     workflow: str

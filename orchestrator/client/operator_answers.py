@@ -163,6 +163,7 @@ class Schedule(msgspec.Struct, frozen=True):
     upcoming: list[datetime]
     waiting: int
     history: list[ScheduleEvent]
+    tenant: str | None
 
 
 class Backfill(msgspec.Struct, frozen=True):
@@ -228,6 +229,8 @@ class ApiKey(msgspec.Struct, frozen=True):
     workflows: list[str] | None
     tenant: str | None
     rate_per_s: int | None
+    lane_keys: dict[str, str] | None
+    max_priority: int | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -243,6 +246,8 @@ class CreatedKey(msgspec.Struct, frozen=True):
     workflows: list[str] | None
     tenant: str | None
     rate_per_s: int | None
+    lane_keys: dict[str, str] | None
+    max_priority: int | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import types
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 
-from orchestrator.client import AsyncClient, Client, answers, operator_answers, payloads
+from orchestrator.client import AsyncClient, Client, answers, jobs, keys, operations, operator_answers, payloads
 from orchestrator.client.blocking import call as blocking_call
 from orchestrator.client.blocking import stream as blocking_stream
 from orchestrator.client.nonblocking import call as awaited_call
@@ -102,13 +103,23 @@ def test_members_are_those_of_the_document(struct: type[msgspec.Struct], schemas
     assert ours == theirs
 
 
-def test_options_are_those_of_the_document(schemas: dict[str, Schema]) -> None:
-    for ours, theirs in (
-        (payloads.Options, "OptionsIn"),
-        (payloads.Idempotency, "IdempotencyIn"),
-        (payloads.Budget, "BudgetIn"),
-    ):
-        assert get_type_hints(ours).keys() == cast("Schema", schemas[theirs]["properties"]).keys()
+#: What callers send, and the members that calls take by other names, or in another place.
+SENT: dict[str, tuple[Mapping[str, object], set[str]]] = {
+    "OptionsIn": (get_type_hints(payloads.Options), set()),
+    "IdempotencyIn": (get_type_hints(payloads.Idempotency), set()),
+    "BudgetIn": (get_type_hints(payloads.Budget), set()),
+    "JobFilterIn": (get_type_hints(jobs.JobFilter), set()),
+    "LetterFilterIn": (get_type_hints(operations.LetterFilter), set()),
+    "ScheduleIn": (get_type_hints(operations.NewSchedule), {"id", "workflow", "cron"}),
+    "ScheduleChangeIn": (get_type_hints(operations.ScheduleChange), set()),
+    "KeyIn": (inspect.signature(keys.create_key).parameters, set()),
+}
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_what_is_sent_is_what_the_document_asks_for(name: str, schemas: dict[str, Schema]) -> None:
+    ours, apart = SENT[name]
+    assert ours.keys() | apart == cast("Schema", schemas[name]["properties"]).keys()
 
 
 def shape(hint: object) -> str:

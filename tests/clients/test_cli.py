@@ -53,6 +53,9 @@ def run(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     return invoke
 
 
+KEY_OPTIONS = ("--expires-in", "1d", "--max-priority", "60", "--lane-key", "organization=t1", "--json")
+
+
 def lines(result: Result) -> list[dict[str, object]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -242,10 +245,10 @@ def test_workflows_and_the_catalog(run: Run, api: Api) -> None:
 
 
 def test_keys_and_the_audit_log(run: Run, api: Api) -> None:
-    created = run(
-        "keys", "create", "the app", "-s", "enqueue", "-s", "read", "--tenant", "t1", "--expires-in", "1d", "--json"
-    )
+    created = run("keys", "create", "the app", "-s", "enqueue", "-s", "read", "--tenant", "t1", *KEY_OPTIONS)
     (made,) = lines(created)
+    assert (made["lane_keys"], made["max_priority"]) == ({"organization": "t1"}, 60)
+    run("keys", "create", "x", "-s", "read", "--lane-key", "organization", exit_code=Exit.USAGE)
     assert (made["scopes"], made["tenant"], str(made["key"]).startswith("dok_")) == (["enqueue", "read"], "t1", True)
     shown = run("keys").stdout
     assert ("the app" in shown, "tenant t1" in shown, str(made["key"]) in shown) == (True, True, False)
