@@ -2482,6 +2482,8 @@ export interface components {
              *     ]
              */
             tags?: string[];
+            /** Tenant */
+            tenant?: string | null;
         };
         /**
          * ScheduleEventOut
@@ -2582,6 +2584,12 @@ export interface components {
              */
             tags?: string[];
             /**
+             * Tenant
+             * @description Whose its jobs are
+             * @example org_1
+             */
+            tenant?: string | null;
+            /**
              * Paused
              * @description Whether it begins paused
              * @default false
@@ -2648,6 +2656,12 @@ export interface components {
              *     ]
              */
             tags: string[];
+            /**
+             * Tenant
+             * @description Whose its jobs are
+             * @example org_1
+             */
+            tenant: string | null;
             /**
              * Origin
              * @description api: made by a caller; code: declared beside a workflow
@@ -3108,6 +3122,68 @@ export interface components {
             workflows: components["schemas"]["WorkflowOut"][];
         };
         /**
+         * DeleteDocumentPayload
+         * @description Which document, and what is to be said of it.
+         *
+         *     ``update_counters``: take it off the counters, as every caller but the platform's old parents wants.
+         * @example {
+         *       "documentId": "czdvofaim88000000qx5d43f6",
+         *       "updateCounters": true
+         *     }
+         */
+        DeleteDocumentJobPayload: {
+            /** Documentid */
+            documentId: string;
+            /**
+             * Skipwebhooks
+             * @default false
+             */
+            skipWebhooks?: boolean;
+            /**
+             * Updatecounters
+             * @default false
+             */
+            updateCounters?: boolean;
+        };
+        /**
+         * DeleteIngestJobPayload
+         * @description Which ingest job. ``skip_webhooks``: customers are told of the namespace's end, if of anything.
+         * @example {
+         *       "jobId": "cjob0000000000000000000002"
+         *     }
+         */
+        DeleteIngestJobPayload: {
+            /** Jobid */
+            jobId: string;
+            /**
+             * Skipwebhooks
+             * @default false
+             */
+            skipWebhooks?: boolean;
+        };
+        /**
+         * DeleteNamespacePayload
+         * @description Which namespace.
+         * @example {
+         *       "namespaceId": "nsone"
+         *     }
+         */
+        DeleteNamespaceJobPayload: {
+            /** Namespaceid */
+            namespaceId: string;
+        };
+        /**
+         * DeleteOrganizationPayload
+         * @description Which organization.
+         * @example {
+         *       "organizationId": "org1"
+         *     }
+         */
+        DeleteOrganizationJobPayload: {
+            /** Organizationid */
+            organizationId: string;
+        };
+        /**
          * DeliverEventsPayload
          * @description Whose events.
          * @example {
@@ -3237,6 +3313,31 @@ export interface components {
          */
         DiagnosticPlatformPayload: Record<string, never>;
         /**
+         * ReIngestPayload
+         * @description Which ingest job.
+         * @example {
+         *       "jobId": "cjob0000000000000000000002"
+         *     }
+         */
+        ReIngestJobPayload: {
+            /** Jobid */
+            jobId: string;
+        };
+        /**
+         * ResetUsagePayload
+         * @description The time that the check is for; now when left out.
+         * @example {
+         *       "plannedAt": "2026-11-15T12:00:00.000Z"
+         *     }
+         */
+        ResetUsagePayload: {
+            /**
+             * Plannedat
+             * @default null
+             */
+            plannedAt?: string | null;
+        };
+        /**
          * SeedPayload
          * @description Which demo, and where. The caller's idempotency key is ``seed_demo_<namespaceId>``.
          * @example {
@@ -3289,6 +3390,91 @@ export interface components {
          */
         TriggerIngestionJobIn: {
             body: components["schemas"]["TriggerIngestionJobPayload"];
+            /**
+             * Plan
+             * @example pro
+             */
+            plan?: string | null;
+            /**
+             * Tenant
+             * @description As options.tenant of a job
+             */
+            tenant?: string | null;
+        };
+        /**
+         * ReIngestJobIn
+         * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
+         */
+        ReIngestJobIn: {
+            body: components["schemas"]["ReIngestJobPayload"];
+            /**
+             * Plan
+             * @example pro
+             */
+            plan?: string | null;
+            /**
+             * Tenant
+             * @description As options.tenant of a job
+             */
+            tenant?: string | null;
+        };
+        /**
+         * DeleteDocumentJobIn
+         * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
+         */
+        DeleteDocumentJobIn: {
+            body: components["schemas"]["DeleteDocumentJobPayload"];
+            /**
+             * Plan
+             * @example pro
+             */
+            plan?: string | null;
+            /**
+             * Tenant
+             * @description As options.tenant of a job
+             */
+            tenant?: string | null;
+        };
+        /**
+         * DeleteIngestJobIn
+         * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
+         */
+        DeleteIngestJobIn: {
+            body: components["schemas"]["DeleteIngestJobPayload"];
+            /**
+             * Plan
+             * @example pro
+             */
+            plan?: string | null;
+            /**
+             * Tenant
+             * @description As options.tenant of a job
+             */
+            tenant?: string | null;
+        };
+        /**
+         * DeleteNamespaceJobIn
+         * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
+         */
+        DeleteNamespaceJobIn: {
+            body: components["schemas"]["DeleteNamespaceJobPayload"];
+            /**
+             * Plan
+             * @example pro
+             */
+            plan?: string | null;
+            /**
+             * Tenant
+             * @description As options.tenant of a job
+             */
+            tenant?: string | null;
+        };
+        /**
+         * DeleteOrganizationJobIn
+         * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
+         */
+        DeleteOrganizationJobIn: {
+            body: components["schemas"]["DeleteOrganizationJobPayload"];
             /**
              * Plan
              * @example pro
@@ -5420,13 +5606,12 @@ export interface operations {
                 /**
                  * @example {
                  *       "body": {
-                 *         "jobId": "job_1",
-                 *         "organizationId": "org_1"
+                 *         "jobId": "cjob0000000000000000000002"
                  *       },
                  *       "plan": "pro"
                  *     }
                  */
-                "application/json": components["schemas"]["TriggerIn"];
+                "application/json": components["schemas"]["ReIngestJobIn"];
             };
         };
         responses: {
@@ -5476,13 +5661,13 @@ export interface operations {
                 /**
                  * @example {
                  *       "body": {
-                 *         "jobId": "job_1",
-                 *         "organizationId": "org_1"
+                 *         "documentId": "czdvofaim88000000qx5d43f6",
+                 *         "updateCounters": true
                  *       },
                  *       "plan": "pro"
                  *     }
                  */
-                "application/json": components["schemas"]["TriggerIn"];
+                "application/json": components["schemas"]["DeleteDocumentJobIn"];
             };
         };
         responses: {
@@ -5532,13 +5717,12 @@ export interface operations {
                 /**
                  * @example {
                  *       "body": {
-                 *         "jobId": "job_1",
-                 *         "organizationId": "org_1"
+                 *         "jobId": "cjob0000000000000000000002"
                  *       },
                  *       "plan": "pro"
                  *     }
                  */
-                "application/json": components["schemas"]["TriggerIn"];
+                "application/json": components["schemas"]["DeleteIngestJobIn"];
             };
         };
         responses: {
@@ -5588,13 +5772,12 @@ export interface operations {
                 /**
                  * @example {
                  *       "body": {
-                 *         "jobId": "job_1",
-                 *         "organizationId": "org_1"
+                 *         "namespaceId": "nsone"
                  *       },
                  *       "plan": "pro"
                  *     }
                  */
-                "application/json": components["schemas"]["TriggerIn"];
+                "application/json": components["schemas"]["DeleteNamespaceJobIn"];
             };
         };
         responses: {
@@ -5644,13 +5827,12 @@ export interface operations {
                 /**
                  * @example {
                  *       "body": {
-                 *         "jobId": "job_1",
-                 *         "organizationId": "org_1"
+                 *         "organizationId": "org1"
                  *       },
                  *       "plan": "pro"
                  *     }
                  */
-                "application/json": components["schemas"]["TriggerIn"];
+                "application/json": components["schemas"]["DeleteOrganizationJobIn"];
             };
         };
         responses: {
@@ -5976,7 +6158,8 @@ export interface operations {
                  *       "time_zone": "Europe/Paris",
                  *       "tags": [
                  *         "org_1"
-                 *       ]
+                 *       ],
+                 *       "tenant": "org_1"
                  *     }
                  */
                 "application/json": components["schemas"]["ScheduleIn"];
@@ -6006,6 +6189,7 @@ export interface operations {
                      *       "tags": [
                      *         "org_1"
                      *       ],
+                     *       "tenant": "org_1",
                      *       "origin": "api",
                      *       "paused": true,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
@@ -6053,6 +6237,7 @@ export interface operations {
                      *       "tags": [
                      *         "org_1"
                      *       ],
+                     *       "tenant": "org_1",
                      *       "origin": "api",
                      *       "paused": true,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
@@ -6125,6 +6310,7 @@ export interface operations {
                      *       "tags": [
                      *         "org_1"
                      *       ],
+                     *       "tenant": "org_1",
                      *       "origin": "api",
                      *       "paused": true,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
@@ -6241,6 +6427,7 @@ export interface operations {
                      *       "tags": [
                      *         "org_1"
                      *       ],
+                     *       "tenant": "org_1",
                      *       "origin": "api",
                      *       "paused": true,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
@@ -6313,6 +6500,7 @@ export interface operations {
                      *       "tags": [
                      *         "org_1"
                      *       ],
+                     *       "tenant": "org_1",
                      *       "origin": "api",
                      *       "paused": true,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
@@ -6384,6 +6572,7 @@ export interface operations {
                      *       "tags": [
                      *         "org_1"
                      *       ],
+                     *       "tenant": "org_1",
                      *       "origin": "api",
                      *       "paused": true,
                      *       "created_at": "2026-11-24T12:00:00.000Z",
