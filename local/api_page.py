@@ -64,8 +64,11 @@ def _calls(schema: Part) -> Iterator[str]:
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             by_tag[operation["tags"][0]].append((f"{method.upper()} {path}", operation))
-    for tag, calls in by_tag.items():
-        yield f"## {tag.capitalize()}"
+    for tag in schema["tags"]:
+        calls = by_tag.pop(tag["name"])
+        yield f"## {tag['name'].capitalize()}"
+        yield ""
+        yield tag["description"]
         yield ""
         for line, operation in calls:
             yield from _call(line, operation, schema["components"]["responses"])

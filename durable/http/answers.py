@@ -77,16 +77,16 @@ class AcceptedOut(BaseModel):
 
     id: JobId
     status: JobStatus
-    deduplicated: bool = Field(description="Whether an earlier request had recorded this job")
+    deduplicated: bool = Field(description="Whether an earlier request had recorded this job", examples=[False])
 
 
 class BatchItemOut(BaseModel):
     """What became of one item: a job, or a problem."""
 
     index: int = Field(examples=[0])
-    id: JobId | None = None
-    status: JobStatus | None = None
-    deduplicated: bool | None = None
+    id: JobId | None = Field(default=None, examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])
+    status: JobStatus | None = Field(default=None, examples=["queued"])
+    deduplicated: bool | None = Field(default=None, examples=[False])
     error: Problem | None = None
 
 
@@ -94,7 +94,7 @@ class BatchOut(BaseModel):
     """What became of each item, in order."""
 
     accepted: int
-    rejected: int
+    rejected: int = Field(examples=[0])
     results: list[BatchItemOut]
 
 
@@ -103,7 +103,7 @@ class BulkItemOut(BaseModel):
 
     id: str = Field(examples=["run_01kx3m0d5v9q8w7e6r5t4y3u2z"])
     job_id: JobId | None = Field(default=None, description="A dead letter's job")
-    status: JobStatus | None = None
+    status: JobStatus | None = Field(default=None, examples=["cancelling"])
     error: Problem | None = None
 
 
@@ -111,7 +111,7 @@ class BulkOut(BaseModel):
     """What became of each, in order; repeat with ``next_cursor``, where there is one, for the rest."""
 
     done: int
-    refused: int
+    refused: int = Field(examples=[0])
     results: list[BulkItemOut]
     next_cursor: Cursor | None = None
     incomplete: Incomplete = []
@@ -141,7 +141,7 @@ class StatusOut(BaseModel):
     """A job's status after a control action."""
 
     id: JobId
-    status: JobStatus
+    status: JobStatus = Field(examples=["cancelling"])
 
 
 class EventAcceptedOut(BaseModel):
@@ -209,7 +209,7 @@ class JobOut(BaseModel):
     id: JobId
     workflow: Workflow
     version: int = Field(description="The workflow's version when the job was created")
-    status: JobStatus
+    status: JobStatus = Field(examples=["suspended"])
     progress: ProgressOut | None
     metadata: dict[str, object] = Field(description="What the workflow has set")
     result: object = Field(description="What the workflow returned; null before", examples=[None])
@@ -219,10 +219,10 @@ class JobOut(BaseModel):
     tenant: str | None = Field(description="Whose job it is", examples=["org_1"])
     created_at: Timestamp
     started_at: Timestamp | None
-    finished_at: Timestamp | None
+    finished_at: Timestamp | None = Field(examples=[None])
     attempts: int = Field(description="How often the workflow was begun: 0 before its first slice")
     slices: int = Field(description="Alarm invocations that did work")
-    crashes: int = Field(description="Slices that died and were resumed")
+    crashes: int = Field(description="Slices that died and were resumed", examples=[0])
     steps: int
     rows_written: int
     cost: CostOut
@@ -235,11 +235,11 @@ class StepOut(BaseModel):
 
     key: StepKey
     kind: str = Field(examples=["step"])
-    status: StepStatus
+    status: StepStatus = Field(examples=["completed"])
     attempt: int
     started_at: Timestamp
     finished_at: Timestamp | None
-    due_at: Timestamp | None
+    due_at: Timestamp | None = Field(examples=[None])
     error: ErrorOut | None = Field(examples=[None])
     counters: dict[str, int] | None = Field(description="What a loop or fan-out counts", examples=[None])
 
@@ -271,13 +271,13 @@ class SummaryOut(BaseModel):
 
     id: JobId
     workflow: Workflow
-    status: JobStatus
+    status: JobStatus = Field(examples=["running"])
     tags: list[Tag]
-    parent_id: JobId | None
+    parent_id: JobId | None = Field(examples=[None])
     tenant: str | None = Field(description="Whose job it is", examples=["org_1"])
     created_at: Timestamp
     updated_at: Timestamp
-    finished_at: Timestamp | None
+    finished_at: Timestamp | None = Field(examples=[None])
     error: str | None = Field(examples=[None])
 
 

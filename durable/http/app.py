@@ -29,6 +29,19 @@ from durable.http import (
 from durable.http.gate import Gate
 from orchestrator.errors import OrchestratorError
 
+_TAGS = [
+    {"name": "jobs", "description": "Recording jobs, and looking at them."},
+    {"name": "control", "description": "Stopping, holding and repeating jobs, and handing them events."},
+    {"name": "tokens", "description": "Waits of jobs that outside systems end, each with a bearer of its own."},
+    {"name": "triggers", "description": "The platform's producer: one call per kind of job."},
+    {"name": "schedules", "description": "Jobs at planned times."},
+    {"name": "lanes", "description": "The limits that jobs share: what runs, what waits, and why."},
+    {"name": "operations", "description": "Dead letters, metrics, alerts, and the catalog."},
+    {"name": "keys", "description": "Who may call."},
+    {"name": "audit", "description": "Who has called."},
+    {"name": "about", "description": "What the service says of itself."},
+]
+
 
 def create_app() -> Gate:
     """Return the API as an ASGI application.
@@ -39,6 +52,7 @@ def create_app() -> Gate:
     app = FastAPI(
         title="Durable orchestrator",
         description="Jobs that survive crashes: record them, watch them, control them.",
+        openapi_tags=_TAGS,
         version="1",
         openapi_url=None,
         docs_url=None,
@@ -52,11 +66,11 @@ def create_app() -> Gate:
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_crash)
     for router in (
+        jobs.router,
         about.router,
         audit.router,
         batch.router,
         bulk.router,
-        jobs.router,
         keys.router,
         control.router,
         events.router,

@@ -52,6 +52,7 @@ def test_every_operation_says_what_it_does_and_what_it_refuses(document: dict[st
     for method, operation in operations(document):
         name = operation["operationId"]
         assert operation["summary"], name
+        assert set(operation["tags"]) <= {tag["name"] for tag in document["tags"]}, name
         assert operation["description"], name
         statuses = set(operation["responses"])
         assert {"414", "431", "500"} <= statuses, name
