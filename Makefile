@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate bench fuzz format lock clean types typescript
+.PHONY: install dev demo test check simulate soak bench fuzz format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -25,7 +25,7 @@ demo: install
 	@exec $(BIN)/python -m local.demo
 
 test: check simulate
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff format --check .
@@ -42,6 +42,11 @@ simulate: install
 
 bench: install
 	@exec $(BIN)/python -m bench
+
+# Ingests and deletes for half an hour under faults, and looks at memory and at what is left.
+MINUTES ?= 30
+soak: install
+	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) $(SOAK)
 
 # The OpenAPI document against the running stack, for long; `make test` does it for a minute.
 fuzz: export FUZZ_EXAMPLES ?= 300
