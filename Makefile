@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate soak bench fuzz format lock clean types typescript
+.PHONY: install dev demo test check simulate soak bench load fuzz format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -47,6 +47,10 @@ bench: install
 MINUTES ?= 30
 soak: install
 	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) $(SOAK)
+
+# Many jobs at once on the local stack; LOAD='--together 300 --json' and the like.
+load: install
+	@exec $(BIN)/python -m local.load $(LOAD)
 
 # The OpenAPI document against the running stack, for long; `make test` does it for a minute.
 fuzz: export FUZZ_EXAMPLES ?= 300

@@ -1,0 +1,3 @@
+"""The Worker of the load test."""
+
+from __future__ import annotations

@@ -1,0 +1,222 @@
+"""Drives the load test over HTTP, as any caller would."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Final, TypeVar
+
+import httpx
+import msgspec
+
+from local.load.plan import TAG, FoundJob, Plan, PlannedJob
+from local.process import LocalStack, wait_until
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Requests under way at the same time.
+CALLERS: Final = 8
+PAGE: Final = 200
+QUEUE: Final = "orchestrator-default-queue"
+DEAD_LETTER_QUEUE: Final = "orchestrator-dead-letter-queue"
+_NOBODY: Final = "run_00000000000000000000000000"
+_ENDED = re.compile(r'^orchestrator_jobs_ended_total\{workflow="load-test",outcome="([a-z]+)"\} ([0-9]+)$', re.M)
+
+
+class _Item(msgspec.Struct, frozen=True):
+    id: str | None = None
+    deduplicated: bool | None = None
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    results: list[_Item]
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str
+
+
+class _Job(msgspec.Struct, frozen=True):
+    id: str
+    status: str
+    result: object
+    error: _Error | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+    crashes: int
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Jobs(msgspec.Struct, frozen=True):
+    jobs: list[_Listed]
+    next_cursor: str | None
+
+
+class _Letter(msgspec.Struct, frozen=True):
+    job_id: str | None
+    cause: str
+
+
+class _Letters(msgspec.Struct, frozen=True):
+    dead_letters: list[_Letter]
+    next_cursor: str | None
+
+
+class Caller:
+    """Calls a running stack.
+
+    Args:
+        stack: the stack.
+        counter_url: where jobs count their effects.
+        timeout_s: how long a request, and the end of all jobs, may take.
+    """
+
+    def __init__(self, stack: LocalStack, counter_url: str, timeout_s: float) -> None:
+        self._stack = stack
+        self._counter_url = counter_url
+        self._timeout_s = timeout_s
+        self._client = stack.client(timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def start(self, jobs: Sequence[PlannedJob], *, mode: str) -> dict[int, str]:
+        """Record jobs in one request; return the ids of those that were accepted, by number."""
+        items = [
+            {
+                "workflow": "load-test",
+                "payload": {
+                    "number": job.number,
+                    "counter_url": self._counter_url,
+                    "waits": job.waits,
+                    "sleep_ms": job.sleep_ms,
+                    "fails": job.fails,
+                },
+                "options": {"idempotency_key": job.key, "tags": [TAG], "mode": mode},
+            }
+            for job in jobs
+        ]
+        results = self._call("POST", "/v1/jobs/batch", _Batch, json={"items": items}).results
+        return {job.number: item.id for job, item in zip(jobs, results, strict=True) if item.id is not None}
+
+    def release(
+        self, jobs: Sequence[PlannedJob], ids: Mapping[int, str], counted: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Wait until all of these jobs are under way, then tell them to go on.
+
+        Raises:
+            TimeoutError: they did not all begin in time.
+        """
+        begun = {f"{job.number}/first" for job in jobs if job.number in ids}
+        wait_until(lambda: begun <= counted().keys(), timeout_s=self._timeout_s, every_s=0.05)
+        _in_turns([ids[job.number] for job in jobs if job.number in ids], self._go)
+
+    def repeat(self, jobs: Sequence[PlannedJob], ids: Mapping[int, str]) -> None:
+        """Ask for jobs again, and deliver their queue messages again, in any order."""
+        self.start(jobs, mode="queue")
+        bodies = [{"id": ids[job.number]} for job in jobs]
+        for start in range(0, len(bodies), 50):
+            self._stack.deliver(QUEUE, *bodies[start : start + 50])
+
+    def spoil(self, malformed: int, unknown: int) -> None:
+        """Put messages into the queues that nobody can hand over."""
+        self._stack.deliver(QUEUE, *({"number": number} for number in range(malformed)))
+        self._stack.deliver(DEAD_LETTER_QUEUE, *({"id": _NOBODY[: -len(str(n))] + str(n)} for n in range(unknown)))
+
+    def ended(self) -> dict[str, int]:
+        """Return how many jobs have ended, by outcome, as the metrics say."""
+        text = self._client.get("/metrics").raise_for_status().text
+        return {outcome: int(count) for outcome, count in _ENDED.findall(text)}
+
+    def wait_for(self, plan: Plan, ids: Iterable[str]) -> None:
+        """Wait until the metrics count every job; jobs that end are what is waited for, not time.
+
+        Raises:
+            TimeoutError: they did not end in time.
+        """
+        wait_until(lambda: sum(self.ended().values()) >= len(plan.jobs), timeout_s=self._timeout_s, every_s=0.25)
+        waiting = set(ids)
+        wait_until(lambda: waiting <= set(self.listed()), timeout_s=self._timeout_s, every_s=0.25)
+
+    def found(self, ids: Mapping[int, str]) -> dict[int, FoundJob]:
+        """Return each job from its own object."""
+        return dict(zip(ids, _in_turns(ids.values(), self._job), strict=True))
+
+    def listed(self) -> list[str]:
+        """Return the ids of every job that the catalog lists."""
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"tag": TAG, "limit": PAGE} | ({"cursor": cursor} if cursor else {})
+            page = self._call("GET", "/v1/jobs", _Jobs, params=query)
+            found += [job.id for job in page.jobs]
+            cursor = page.next_cursor
+        return found
+
+    def letters(self, kind: str) -> list[_Letter]:
+        """Return the dead letters of a kind."""
+        found: list[_Letter] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"kind": kind, "limit": PAGE} | ({"cursor": cursor} if cursor else {})
+            page = self._call("GET", "/v1/dead-letters", _Letters, params=query)
+            found += page.dead_letters
+            cursor = page.next_cursor
+        return found
+
+    def _go(self, job_id: str) -> None:
+        self._client.post(f"/v1/jobs/{job_id}/events/go", json={}).raise_for_status()
+
+    def _job(self, job_id: str) -> FoundJob:
+        job = self._call("GET", f"/v1/jobs/{job_id}", _Job)
+        return FoundJob(
+            id=job.id,
+            status=job.status,
+            result=job.result,
+            code=None if job.error is None else job.error.code,
+            created_ms=_ms(job.created_at) or 0,
+            started_ms=_ms(job.started_at),
+            finished_ms=_ms(job.finished_at),
+            attempts=job.attempts,
+            crashes=job.crashes,
+        )
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        into: type[T],
+        *,
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+    ) -> T:
+        answer = self._client.request(method, path, json=json, params=params)
+        if answer.is_error:
+            raise httpx.HTTPStatusError(answer.text[:300], request=answer.request, response=answer)
+        return msgspec.json.decode(answer.content, type=into)
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Run something; return what it returns, and how long it took in seconds."""
+    began = time.monotonic()
+    result = work()
+    return result, time.monotonic() - began
+
+
+def _in_turns(items: Iterable[T], act: Callable[[T], R]) -> list[R]:
+    with ThreadPoolExecutor(CALLERS) as pool:
+        return list(pool.map(act, items))
+
+
+def _ms(time: datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)
