@@ -41,7 +41,7 @@ class JobPage(msgspec.Struct, frozen=True):
 class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which dead letters to list, newest first; ``redriven`` tells those that were tried again from the others."""
 
-    kind: Literal["job", "message"] | None = None
+    kind: Literal["job", "step", "message"] | None = None
     workflow: str | None = None
     redriven: bool | None = None
     created_after_ms: int | None = None

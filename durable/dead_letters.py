@@ -1,8 +1,8 @@
-"""The catalog's dead letters: jobs and messages that gave up, until they are tried again or their job is deleted."""
+"""The catalog's dead letters: jobs, steps and messages that gave up, until they are tried again or their job goes."""
 
 from __future__ import annotations
 
-from typing import LiteralString
+from typing import Literal, LiteralString
 
 import msgspec
 
@@ -34,7 +34,8 @@ class DeadLetters:
         self._sql.execute(
             """insert into dead_letter (id, kind, job_id, workflow, cause, at_ms, detail, redriven_at_ms)
             values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set cause = excluded.cause,
-            at_ms = excluded.at_ms, redriven_at_ms = null where kind = 'job' and excluded.at_ms > at_ms""",
+            at_ms = excluded.at_ms, detail = excluded.detail, redriven_at_ms = null
+            where kind = 'job' and excluded.at_ms > at_ms""",
             letter.id,
             letter.kind,
             letter.job_id,
@@ -95,20 +96,49 @@ class DeadLetters:
         )
 
     def follow(self, summary: JobSummary) -> None:
-        """Keep a failed job as a dead letter until it runs again."""
-        if summary.status is not JobStatus.FAILED:
-            self.forget_job(summary.id)
-            return
-        cause = summary.error or "failed"
-        at_ms = summary.finished_at_ms or summary.updated_at_ms
-        letter_id = f"job:{summary.id}"
+        """Keep a failed job, and steps that gave up, as dead letters until the job runs again."""
+        self._forget_steps(summary.id)
+        if summary.status is JobStatus.FAILED:
+            at_ms = summary.finished_at_ms or summary.updated_at_ms
+            self._follow(summary, f"job:{summary.id}", "job", summary.error or "failed", at_ms, summary.failed_in, 0)
+        else:
+            self._sql.execute("delete from dead_letter where id = ?", f"job:{summary.id}")
+        for step in summary.dead_steps:
+            letter_id = f"step:{summary.id}:{step.key}"
+            self._follow(summary, letter_id, "step", step.cause, step.at_ms, step.key, step.attempts)
+
+    def _follow(
+        self,
+        summary: JobSummary,
+        letter_id: str,
+        kind: Literal["job", "step"],
+        cause: str,
+        at_ms: int,
+        step: str | None,
+        attempts: int,
+    ) -> None:
+        # The payload is where the job's journal is: it may be large, and whoever reads letters need not see it.
+        payload = f"/v1/jobs/{summary.id}/export"
         self.add(
-            DeadLetter(id=letter_id, kind="job", job_id=summary.id, workflow=summary.workflow, cause=cause, at_ms=at_ms)
+            DeadLetter(
+                id=letter_id,
+                kind=kind,
+                job_id=summary.id,
+                workflow=summary.workflow,
+                cause=cause,
+                at_ms=at_ms,
+                detail={"step": step, "attempts": attempts or summary.attempts, "payload": payload},
+            )
         )
 
     def forget_job(self, job_id: str) -> None:
-        """Forget that a job failed."""
+        """Forget that a job and steps of it gave up."""
         self._sql.execute("delete from dead_letter where id = ?", f"job:{job_id}")
+        self._forget_steps(job_id)
+
+    def _forget_steps(self, job_id: str) -> None:
+        # From the job's first letter to just behind its last: ';' follows ':'.
+        self._sql.execute("delete from dead_letter where id > ? and id < ?", f"step:{job_id}:", f"step:{job_id};")
 
     def count(self) -> int:
         """Return how many letters nobody has tried again."""

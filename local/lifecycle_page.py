@@ -15,7 +15,7 @@ _MEANING = {
     JobStatus.SUSPENDED: "waits for a timer, an event, a token or children; costs nothing.",
     JobStatus.PAUSED: "rests until somebody resumes it: on request, or because its code no longer fits its journal.",
     JobStatus.CANCELLING: "asked to stop; its `on_cancel` hook runs.",
-    JobStatus.COMPLETED: "ended with a result.",
+    JobStatus.COMPLETED: "ended with a result. May be retried when steps of it gave up.",
     JobStatus.FAILED: "ended with an error, after its `on_failure` hook. May be retried.",
     JobStatus.CANCELLED: "stopped on request. May be retried.",
     JobStatus.EXPIRED: "did not start within its time to live. May be retried.",

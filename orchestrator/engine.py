@@ -259,18 +259,20 @@ class JobEngine:
         return job.status
 
     def retry(self, request: RetryJob) -> JobStatus:
-        """Run a job that ended without success again: from the failed step, a named step, or scratch.
+        """Run an ended job again: from the steps that gave up, a named step, or scratch.
 
         Finished steps before that point keep their results; children of the forgotten ones are new jobs.
 
         Raises:
             UnknownJobError: nothing was created here.
-            ConflictError: the job has not ended, or completed.
+            ConflictError: the job has not ended, or completed with no step that gave up.
             InvalidRequestError: there is no such step.
         """
         job = self._state.known()
-        if job.status not in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
-            raise ConflictError(f"The job is {job.status}; only a job that ended without success is retried")
+        if job.status not in TERMINAL:
+            raise ConflictError(f"The job is {job.status}; only a job that has ended is retried")
+        if job.status is JobStatus.COMPLETED and not self.journal.failed_steps(1):
+            raise ConflictError("The job has completed, and none of its steps gave up: there is nothing to retry")
         self._state.reopen(job, undone=forget_steps(self.journal, request))
         self._record(job, "job.retried")
         return job.status
@@ -350,7 +352,7 @@ class JobEngine:
         Raises:
             UnknownJobError: nothing was created here.
         """
-        return summary(self._state.known(), self._state.late_from_ms())
+        return summary(self._state.known(), self.journal, self._state.late_from_ms())
 
     def wake(self) -> None:
         """Re-arm from the journal: heals a lost alarm, and a slice that died with the object's memory.

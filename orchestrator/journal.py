@@ -227,6 +227,15 @@ class Journal:
         )
         return [_step(row) for row in rows]
 
+    def failed_steps(self, limit: int) -> list[StepRow]:
+        """Return the first steps that gave up."""
+        rows = self.sql.execute(
+            """select key, seq, kind, status, attempt, crashes, due_at_ms, started_at_ms, finished_at_ms, value, error,
+            policy from step where status = 'failed' order by seq limit ?""",
+            limit,
+        )
+        return [_step(row) for row in rows]
+
     def put_step(self, step: StepRow) -> None:
         """Store a step, over an older state of itself."""
         self.sql.execute(

@@ -49,8 +49,8 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
         | _ENDS_OF_WORK,
         JobStatus.PAUSED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLING}),
         JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED}),
-        JobStatus.COMPLETED: frozenset(),
-        # An ended job runs again only when somebody retries it.
+        # An ended job runs again only when somebody retries it: a completed one when steps of it gave up.
+        JobStatus.COMPLETED: frozenset({JobStatus.RUNNING}),
         JobStatus.FAILED: frozenset({JobStatus.RUNNING}),
         JobStatus.CANCELLED: frozenset({JobStatus.RUNNING}),
         JobStatus.EXPIRED: frozenset({JobStatus.RUNNING}),

@@ -64,6 +64,8 @@ EXPORT_PAGE_BYTES: Final = 2_000_000
 MAX_OPERATIONS: Final = 25_000
 #: Most events kept per job; older ones are dropped.
 MAX_EVENTS: Final = 30_000
+#: Steps of one job that are kept as dead letters; all of them are in its journal.
+MAX_DEAD_STEPS: Final = 20
 #: Most failures a fan-out remembers in full; the count is always exact.
 MAX_FAILURES_KEPT: Final = 20
 

@@ -304,6 +304,16 @@ class JobOwner(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None
 
 
+class DeadStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that gave up, without which its workflow went on."""
+
+    key: str
+    kind: str
+    attempts: int
+    cause: str
+    at_ms: int
+
+
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What the catalog knows of a job."""
 
@@ -328,6 +338,11 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     rows_written: int = 0
     #: Whether the catalog hears of the job for the first time, as far as the job knows.
     first: bool = False
+    #: How often the workflow was begun, and in which step it failed.
+    attempts: int = 0
+    failed_in: str | None = None
+    #: Steps that the job has completed without, the first ones.
+    dead_steps: tuple[DeadStep, ...] = ()
 
 
 class DeletedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -339,10 +354,10 @@ class DeletedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A job or message that gave up."""
+    """A job, step or message that gave up."""
 
     id: str
-    kind: Literal["job", "message"]
+    kind: Literal["job", "step", "message"]
     job_id: str | None
     workflow: str | None
     cause: str

@@ -64,7 +64,9 @@ class Outbox:
             return []
         first = any(row.body == FIRST for row in news)
         try:
-            await self._platform.network.publish(msgspec.structs.replace(summary(job, due_at_ms), first=first))
+            await self._platform.network.publish(
+                msgspec.structs.replace(summary(job, self._journal, due_at_ms), first=first)
+            )
         except Exception as error:
             self._platform.log("warning", "announce.failed", {"job_id": job.job_id, "error": describe(error)})
             return []

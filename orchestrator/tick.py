@@ -99,7 +99,7 @@ class Ticker:
 
     async def tell(self, job: JobRow) -> bool:
         """Deliver what the job's commits have announced; tell whether there was anything."""
-        return await self._outbox.deliver(job, lambda: summary(job, self._state.late_from_ms()))
+        return await self._outbox.deliver(job, lambda: summary(job, self._journal, self._state.late_from_ms()))
 
     def _work_is_due(self, job: JobRow, now_ms: int) -> bool:
         if job.slice_open:

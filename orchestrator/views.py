@@ -11,8 +11,10 @@ from orchestrator.errors import ErrorRecord
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import JobStatus, StepStatus
+from orchestrator.limits import MAX_DEAD_STEPS
 from orchestrator.model import (
     ChildOutcome,
+    DeadStep,
     JobOptions,
     JobOwner,
     JobRow,
@@ -62,7 +64,7 @@ def job_view(job: JobRow, journal: Journal, lane: PermitAnswer | None = None) ->
         revision=job.revision,
         waits=_waits(job, journal, lane),
         tenant=options.tenant,
-        attempts=job.generation + (job.started_at_ms is not None),
+        attempts=_attempts(job),
         cost=cost_of(job, journal.sql.size_bytes),
     )
 
@@ -93,7 +95,20 @@ def job_outcome(job: JobRow, key: str) -> ChildOutcome:
     return ChildOutcome(key=key, job_id=job.job_id, status=job.status, result=result, error=_error(job.error))
 
 
-def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
+def dead_steps(job: JobRow, journal: Journal) -> tuple[DeadStep, ...]:
+    """Return the first steps that gave up and that their job has completed without."""
+    if job.status is not JobStatus.COMPLETED:
+        return ()
+    found: list[DeadStep] = []
+    for row in journal.failed_steps(MAX_DEAD_STEPS):
+        error = _error(row.error)
+        cause = "failed" if error is None else f"{error.code}: {error.message}"[:300]
+        at_ms = row.finished_at_ms or job.finished_at_ms or row.started_at_ms
+        found.append(DeadStep(key=row.key, kind=row.kind, attempts=row.attempt, cause=cause, at_ms=at_ms))
+    return tuple(found)
+
+
+def summary(job: JobRow, journal: Journal, due_at_ms: int | None) -> JobSummary:
     """Return what the catalog is to know."""
     error = _shown_error(job)
     options = codec.decode_as(job.options, JobOptions)
@@ -115,7 +130,14 @@ def summary(job: JobRow, due_at_ms: int | None) -> JobSummary:
         slices=job.slices,
         crashes=job.crashes_total,
         rows_written=job.rows_written,
+        attempts=_attempts(job),
+        failed_in=None if error is None else error.step,
+        dead_steps=dead_steps(job, journal),
     )
+
+
+def _attempts(job: JobRow) -> int:
+    return job.generation + (job.started_at_ms is not None)
 
 
 def _waits(job: JobRow, journal: Journal, lane: PermitAnswer | None) -> tuple[WaitView, ...]:

@@ -290,15 +290,18 @@ class JobsOut(BaseModel):
 
 
 class DeadLetterOut(BaseModel):
-    """A job or message that gave up."""
+    """A job, step or message that gave up."""
 
     id: LetterId
-    kind: Literal["job", "message"]
+    kind: Literal["job", "step", "message"]
     job_id: JobId | None
     workflow: Workflow | None
     cause: str = Field(examples=["step_crashed: the step killed its slice 5 times"])
     at: Timestamp
-    detail: object
+    detail: object = Field(
+        description="Of a job or step: `step`, `attempts`, and `payload`, where its payload and journal are",
+        examples=[{"step": "charge", "attempts": 3, "payload": "/v1/jobs/run_01kx3m0d5v9q8w7e6r5t4y3u2z/export"}],
+    )
     redriven_at: Timestamp | None = Field(
         description="When it was tried again; a job's letter goes when it runs", examples=[None]
     )

@@ -33,7 +33,7 @@ LetterId = Annotated[str, Path(max_length=MAX_NAME_CHARS, examples=["job:run_01k
 @needs(Scope.READ, "invalid_cursor", "catalog_incomplete")
 async def list_dead_letters(
     request: Request,
-    kind: Literal["job", "message"] | None = None,
+    kind: Literal["job", "step", "message"] | None = None,
     workflow: Annotated[str | None, Query(max_length=MAX_NAME_CHARS)] = None,
     redriven: bool | None = None,
     created_after: AwareDatetime | None = None,
@@ -42,7 +42,7 @@ async def list_dead_letters(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     partial: Partial = False,
 ) -> Response:
-    """Jobs and messages that gave up, newest first, each with its cause."""
+    """Jobs, steps and messages that gave up, newest first, each with its cause, attempts and where its payload is."""
     query = DeadLetterQuery(
         kind=kind,
         workflow=workflow,
@@ -106,7 +106,7 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
     "queue_unavailable",
 )
 async def redrive_dead_letter(request: Request, letter_id: LetterId, body: models.RetryIn | None = None) -> Response:
-    """Try again what gave up: a failed job runs again, a message is sent again."""
+    """Try again what gave up: a job runs its steps that gave up again, a message is sent again."""
     host = host_of(request)
     letter = await host.backend.get_dead_letter(letter_id)
     wish = RetryJob(from_step=body.from_step, scratch=body.scratch) if body else RetryJob()
@@ -130,6 +130,17 @@ async def _one(host: Host, letter: DeadLetter) -> answers.BulkItemOut:
     return answers.BulkItemOut(id=letter.id, job_id=letter.job_id, status=status)
 
 
+async def _retry_steps(host: Host, job_id: str, wish: RetryJob) -> JobStatus:
+    """Run the steps of a completed job that gave up again. One retry is for all of them: it may run already."""
+    try:
+        return await host.backend.retry(job_id, wish)
+    except ConflictError:
+        status = (await host.backend.view(job_id)).status
+        if status is JobStatus.COMPLETED:
+            raise
+        return status
+
+
 async def _redrive(host: Host, letter: DeadLetter, wish: RetryJob) -> JobStatus:
     """Run a letter's job again, or send its message again; return the job's status.
 
@@ -141,6 +152,8 @@ async def _redrive(host: Host, letter: DeadLetter, wish: RetryJob) -> JobStatus:
         raise ConflictError("The message named no job, so there is nothing to send again", code="not_redrivable")
     if letter.kind == "job":
         status = await host.backend.retry(letter.job_id, wish)
+    elif letter.kind == "step":
+        status = await _retry_steps(host, letter.job_id, wish)
     else:
         job = await host.backend.view(letter.job_id)
         status = job.status

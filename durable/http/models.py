@@ -293,7 +293,7 @@ class BulkIn(Found):
 class LetterFilterIn(Body):
     """Which dead letters; all that nobody has tried again when it is empty."""
 
-    kind: Literal["job", "message"] | None = None
+    kind: Literal["job", "step", "message"] | None = None
     workflow: str | None = Field(default=None, max_length=MAX_NAME_CHARS)
     created_after: Time | None = None
     created_before: Time | None = None

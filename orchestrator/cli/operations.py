@@ -32,7 +32,7 @@ from orchestrator.client.operator_answers import (
 
 PANEL = "Operations"
 
-Kind = Annotated[Literal["job", "message"] | None, typer.Option(help="Only jobs, or only queue messages.")]
+Kind = Annotated[Literal["job", "step", "message"] | None, typer.Option(help="Only jobs, steps, or messages.")]
 OfWorkflow = Annotated[str | None, typer.Option("--workflow", "-w", help="Only those of this workflow.")]
 LaneName = Annotated[str, typer.Argument(help="A lane's name.", metavar="LANE")]
 ScheduleId = Annotated[str, typer.Argument(help="A schedule's id.", metavar="SCHEDULE")]
@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
     add_command(schedules, "delete", delete_schedule)
 
 
-def _letter_filter(kind: Literal["job", "message"] | None, workflow: str | None) -> LetterFilter:
+def _letter_filter(kind: Literal["job", "step", "message"] | None, workflow: str | None) -> LetterFilter:
     found = LetterFilter()
     if kind is not None:
         found["kind"] = kind

@@ -33,7 +33,7 @@ from orchestrator.client.payloads import get, path, post, with_body, without_non
 class LetterFilter(TypedDict, total=False):
     """Which dead letters."""
 
-    kind: Literal["job", "message"]
+    kind: Literal["job", "step", "message"]
     workflow: str
     created_after: datetime
     created_before: datetime

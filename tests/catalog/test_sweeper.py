@@ -61,7 +61,7 @@ class Port:
         """Create a job that never gets to its first slice: its alarm is lost."""
         job_id = self.world.start("diagnostic-echo", payload, JobOptions(mode="direct"))
         found = self.world.objects[job_id]
-        self.catalog.publish(summary(found.engine.known(), found.alarm_ms))
+        self.catalog.publish(summary(found.engine.known(), found.engine.journal, found.alarm_ms))
         found.alarm_ms = None
         return job_id
 

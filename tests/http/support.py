@@ -29,7 +29,16 @@ from durable.http.gate import Message, Receive, Send
 from durable.http.host import Host
 from durable.http.memory import GateMemory
 from durable.keys import KeyQuery, KeyRecord, KeyStore
-from orchestrator import JobContext, NonRetryableError, RetryableError, RetryPolicy, WorkflowOptions, workflow
+from orchestrator import (
+    JobContext,
+    NonRetryableError,
+    RetryableError,
+    RetryPolicy,
+    StepFailedError,
+    WorkflowOptions,
+    current_step,
+    workflow,
+)
 from orchestrator.control import control
 from orchestrator.export import ExportPage, export_page
 from orchestrator.lane import LaneView
@@ -90,6 +99,24 @@ async def stuck_for_long(job: JobContext, payload: Anything) -> None:
 @workflow("broken")
 async def breaking(job: JobContext, payload: Anything) -> None:
     await job.step("break", broken)
+
+
+async def broken_until_mended() -> str:
+    if current_step().services != "mended":
+        raise NonRetryableError("cannot be mended", code="broken_thing")
+    return "mended"
+
+
+@workflow("tolerant")
+async def tolerant(job: JobContext, payload: Anything) -> list[str]:
+    """Go on without the steps that give up. They work once the world's services are ``mended``."""
+    found: list[str] = []
+    for name in ("first", "second"):
+        try:
+            found.append(await job.step(name, broken_until_mended))
+        except StepFailedError as error:
+            found.append(error.record.code)
+    return found
 
 
 @workflow("approval")
@@ -298,7 +325,7 @@ class Api:
 
     def __init__(self, api_key: str | None = KEY) -> None:
         self.world = ScheduleWorld(
-            diagnostic_echo, diagnostic_lane, keep, ingestion, meter, stuck_for_long, breaking, approval
+            diagnostic_echo, diagnostic_lane, keep, ingestion, meter, stuck_for_long, breaking, tolerant, approval
         )
         self.backend = WorldBackend(self.world)
         self.schedules = WorldSchedules(self.world)

@@ -177,3 +177,32 @@ def test_many_failed_jobs_are_redriven_by_workflow_in_pages(api: Api) -> None:
     rest = api.post("/v1/dead-letters/redrive", body).json()
     assert (rest["done"], rest["refused"], rest.get("next_cursor")) == (2, 0, None)
     assert api.post("/v1/dead-letters/redrive", {"filter": {"workflow": "keep"}}).json()["results"] == []
+
+
+def test_steps_that_their_job_went_on_without_are_dead_letters_and_redriven(api: Api) -> None:
+    job_id = api.start("tolerant")
+    api.run()
+    assert api.get(f"/v1/jobs/{job_id}").json()["result"] == ["broken_thing", "broken_thing"]
+    letters = {letter["id"]: letter for letter in api.get("/v1/dead-letters?kind=step").json()["dead_letters"]}
+    assert letters.keys() == {f"step:{job_id}:first", f"step:{job_id}:second"}
+    letter = letters[f"step:{job_id}:first"]
+    assert (letter["job_id"], letter["workflow"]) == (job_id, "tolerant")
+    assert letter["cause"].startswith("broken_thing")
+    assert letter["detail"] == {"step": "first", "attempts": 1, "payload": f"/v1/jobs/{job_id}/export"}
+    assert api.get(letter["detail"]["payload"]).status_code == 200
+    api.world.services = "mended"
+    answer = api.post("/v1/dead-letters/redrive", {"filter": {"kind": "step"}}).json()
+    assert (answer["done"], answer["refused"]) == (2, 0)
+    api.run()
+    assert api.get(f"/v1/jobs/{job_id}").json()["result"] == ["mended", "mended"]
+    assert api.get("/v1/dead-letters").json()["dead_letters"] == []
+    problem(api.post(f"/v1/jobs/{job_id}/retry", {}), 409, "conflict")
+
+
+def test_a_failed_jobs_letter_says_where_and_after_how_many_attempts(api: Api) -> None:
+    job_id = api.start("broken")
+    api.run()
+    api.post(f"/v1/dead-letters/job:{job_id}/redrive", {})
+    api.run()
+    (letter,) = api.get("/v1/dead-letters").json()["dead_letters"]
+    assert letter["detail"] == {"step": "break", "attempts": 2, "payload": f"/v1/jobs/{job_id}/export"}

@@ -4,6 +4,84 @@
  */
 
 export interface paths {
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Jobs
+         * @description Jobs from the catalog, newest first.
+         *
+         *     Needs a key with the scope `read`.
+         */
+        get: operations["list_jobs"];
+        put?: never;
+        /**
+         * Create Job
+         * @description Record a job. When 202 is answered it is durable, whatever happens to the queue.
+         *
+         *     Needs a key with the scope `enqueue`.
+         */
+        post: operations["create_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Job
+         * @description A job's status, exact at this moment.
+         *
+         *     Needs a key with the scope `read`.
+         */
+        get: operations["get_job"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Job
+         * @description Delete a job that has ended, with everything that is stored of it. Its id and idempotency key are free again.
+         *
+         *     Needs a key with the scope `operate`.
+         */
+        delete: operations["delete_job"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Job Steps
+         * @description The steps of a job's journal.
+         *
+         *     Needs a key with the scope `read`.
+         */
+        get: operations["get_job_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -129,84 +207,6 @@ export interface paths {
          *     Needs a key with the scope `operate`.
          */
         post: operations["control_jobs"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/jobs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Jobs
-         * @description Jobs from the catalog, newest first.
-         *
-         *     Needs a key with the scope `read`.
-         */
-        get: operations["list_jobs"];
-        put?: never;
-        /**
-         * Create Job
-         * @description Record a job. When 202 is answered it is durable, whatever happens to the queue.
-         *
-         *     Needs a key with the scope `enqueue`.
-         */
-        post: operations["create_job"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/jobs/{job_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get Job
-         * @description A job's status, exact at this moment.
-         *
-         *     Needs a key with the scope `read`.
-         */
-        get: operations["get_job"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete Job
-         * @description Delete a job that has ended, with everything that is stored of it. Its id and idempotency key are free again.
-         *
-         *     Needs a key with the scope `operate`.
-         */
-        delete: operations["delete_job"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/jobs/{job_id}/steps": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get Job Steps
-         * @description The steps of a job's journal.
-         *
-         *     Needs a key with the scope `read`.
-         */
-        get: operations["get_job_steps"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -715,7 +715,7 @@ export interface paths {
         };
         /**
          * List Dead Letters
-         * @description Jobs and messages that gave up, newest first, each with its cause.
+         * @description Jobs, steps and messages that gave up, newest first, each with its cause, attempts and where its payload is.
          *
          *     Needs a key with the scope `read`.
          */
@@ -761,7 +761,7 @@ export interface paths {
         put?: never;
         /**
          * Redrive Dead Letter
-         * @description Try again what gave up: a failed job runs again, a message is sent again.
+         * @description Try again what gave up: a job runs its steps that gave up again, a message is sent again.
          *
          *     Needs a key with the scope `operate`.
          */
@@ -1029,6 +1029,7 @@ export interface components {
             /**
              * Deduplicated
              * @description Whether an earlier request had recorded this job
+             * @example false
              */
             deduplicated: boolean;
         };
@@ -1238,10 +1239,17 @@ export interface components {
              * @example 0
              */
             index: number;
-            /** Id */
+            /**
+             * Id
+             * @example run_01kx3m0d5v9q8w7e6r5t4y3u2z
+             */
             id?: string | null;
+            /** @example queued */
             status?: components["schemas"]["JobStatus"] | null;
-            /** Deduplicated */
+            /**
+             * Deduplicated
+             * @example false
+             */
             deduplicated?: boolean | null;
             error?: components["schemas"]["Problem"] | null;
         };
@@ -1252,7 +1260,10 @@ export interface components {
         BatchOut: {
             /** Accepted */
             accepted: number;
-            /** Rejected */
+            /**
+             * Rejected
+             * @example 0
+             */
             rejected: number;
             /** Results */
             results: components["schemas"]["BatchItemOut"][];
@@ -1351,6 +1362,7 @@ export interface components {
              * @description A dead letter's job
              */
             job_id?: string | null;
+            /** @example cancelling */
             status?: components["schemas"]["JobStatus"] | null;
             error?: components["schemas"]["Problem"] | null;
         };
@@ -1361,7 +1373,10 @@ export interface components {
         BulkOut: {
             /** Done */
             done: number;
-            /** Refused */
+            /**
+             * Refused
+             * @example 0
+             */
             refused: number;
             /** Results */
             results: components["schemas"]["BulkItemOut"][];
@@ -1471,7 +1486,7 @@ export interface components {
         };
         /**
          * DeadLetterOut
-         * @description A job or message that gave up.
+         * @description A job, step or message that gave up.
          */
         DeadLetterOut: {
             /**
@@ -1483,7 +1498,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "job" | "message";
+            kind: "job" | "step" | "message";
             /** Job Id */
             job_id: string | null;
             /** Workflow */
@@ -1499,7 +1514,15 @@ export interface components {
              * @example 2026-11-24T12:00:00.000Z
              */
             at: string;
-            /** Detail */
+            /**
+             * Detail
+             * @description Of a job or step: `step`, `attempts`, and `payload`, where its payload and journal are
+             * @example {
+             *       "attempts": 3,
+             *       "payload": "/v1/jobs/run_01kx3m0d5v9q8w7e6r5t4y3u2z/export",
+             *       "step": "charge"
+             *     }
+             */
             detail: unknown;
             /**
              * Redriven At
@@ -1750,6 +1773,7 @@ export interface components {
              * @description The workflow's version when the job was created
              */
             version: number;
+            /** @example suspended */
             status: components["schemas"]["JobStatus"];
             progress: components["schemas"]["ProgressOut"] | null;
             /**
@@ -1788,7 +1812,10 @@ export interface components {
             created_at: string;
             /** Started At */
             started_at: string | null;
-            /** Finished At */
+            /**
+             * Finished At
+             * @example null
+             */
             finished_at: string | null;
             /**
              * Attempts
@@ -1803,6 +1830,7 @@ export interface components {
             /**
              * Crashes
              * @description Slices that died and were resumed
+             * @example 0
              */
             crashes: number;
             /** Steps */
@@ -2068,7 +2096,7 @@ export interface components {
          */
         LetterFilterIn: {
             /** Kind */
-            kind?: ("job" | "message") | null;
+            kind?: ("job" | "step" | "message") | null;
             /** Workflow */
             workflow?: string | null;
             /** Created After */
@@ -2819,6 +2847,7 @@ export interface components {
              * @example run_01kx3m0d5v9q8w7e6r5t4y3u2z
              */
             id: string;
+            /** @example cancelling */
             status: components["schemas"]["JobStatus"];
         };
         /**
@@ -2837,6 +2866,7 @@ export interface components {
              * @example step
              */
             kind: string;
+            /** @example completed */
             status: components["schemas"]["StepStatus"];
             /** Attempt */
             attempt: number;
@@ -2848,7 +2878,10 @@ export interface components {
             started_at: string;
             /** Finished At */
             finished_at: string | null;
-            /** Due At */
+            /**
+             * Due At
+             * @example null
+             */
             due_at: string | null;
             /** @example null */
             error: components["schemas"]["ErrorOut"] | null;
@@ -2891,10 +2924,14 @@ export interface components {
              * @example trigger-ingestion-job
              */
             workflow: string;
+            /** @example running */
             status: components["schemas"]["JobStatus"];
             /** Tags */
             tags: string[];
-            /** Parent Id */
+            /**
+             * Parent Id
+             * @example null
+             */
             parent_id: string | null;
             /**
              * Tenant
@@ -2914,7 +2951,10 @@ export interface components {
              * @example 2026-11-24T12:00:00.000Z
              */
             updated_at: string;
-            /** Finished At */
+            /**
+             * Finished At
+             * @example null
+             */
             finished_at: string | null;
             /**
              * Error
@@ -3521,26 +3561,12 @@ export interface components {
         };
     };
     responses: {
-        /** @description - `uri_too_long`: The address is too long */
-        uri_too_long: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `headers_too_large`: The headers are too many or too large */
-        headers_too_large: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `internal`: The request failed for an internal reason; the log knows which */
-        internal: {
+        /**
+         * @description - `too_deep`: The body is nested too deep
+         *     - `invalid_json`: The body is not JSON
+         *     - `idempotency_keys_differ`: The Idempotency-Key header and the options name different keys
+         */
+        idempotency_keys_differ_or_invalid_json_or_too_deep: {
             headers: {
                 [name: string]: unknown;
             };
@@ -3550,143 +3576,6 @@ export interface components {
         };
         /** @description - `unauthorized`: The request carries no valid key */
         unauthorized: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `rate_limited`: The key has used up its rate; see Retry-After */
-        rate_limited: {
-            headers: {
-                /** @description Seconds to wait */
-                "Retry-After"?: number;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `no_api_key_configured`: The secret API_KEY is not set, so every request is refused
-         *     - `object_overloaded`: An object asks to be left alone for a moment; see Retry-After
-         *     - `object_unreachable`: An object does not answer; see Retry-After
-         */
-        no_api_key_configured_or_object_overloaded_or_object_unreachable: {
-            headers: {
-                /** @description Seconds to wait */
-                "Retry-After"?: number;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `missing_scope`: The key lacks the scope that the call needs */
-        missing_scope: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `invalid_cursor`: The cursor is not one that this API gave */
-        invalid_cursor: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `missing_scope`: The key lacks the scope that the call needs
-         *     - `restricted_key`: The key is restricted to a tenant or workflows; this call is about all of them
-         */
-        missing_scope_or_restricted_key: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `invalid_request`: The request does not fit; `errors` says where */
-        invalid_request: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `too_deep`: The body is nested too deep
-         *     - `invalid_json`: The body is not JSON
-         */
-        invalid_json_or_too_deep: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `payload_too_large`: The body is too large */
-        payload_too_large: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `unsupported_media_type`: The body is not declared as JSON */
-        unsupported_media_type: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `too_deep`: The body is nested too deep
-         *     - `invalid_json`: The body is not JSON
-         *     - `invalid_cursor`: The cursor is not one that this API gave
-         */
-        invalid_cursor_or_invalid_json_or_too_deep: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `no_api_key_configured`: The secret API_KEY is not set, so every request is refused
-         *     - `object_overloaded`: An object asks to be left alone for a moment; see Retry-After
-         *     - `object_unreachable`: An object does not answer; see Retry-After
-         *     - `catalog_incomplete`: A part of the catalog does not answer; `shards` names it
-         */
-        catalog_incomplete_or_no_api_key_configured_or_object_overloaded_or_object_unreachable: {
-            headers: {
-                /** @description Seconds to wait */
-                "Retry-After"?: number;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `too_deep`: The body is nested too deep
-         *     - `invalid_json`: The body is not JSON
-         *     - `idempotency_keys_differ`: The Idempotency-Key header and the options name different keys
-         */
-        idempotency_keys_differ_or_invalid_json_or_too_deep: {
             headers: {
                 [name: string]: unknown;
             };
@@ -3737,6 +3626,24 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description - `uri_too_long`: The address is too long */
+        uri_too_long: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `unsupported_media_type`: The body is not declared as JSON */
+        unsupported_media_type: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /**
          * @description - `invalid_request`: The request does not fit; `errors` says where
          *     - `invalid_payload`: The payload does not fit the workflow's model; `errors` says where
@@ -3744,6 +3651,35 @@ export interface components {
          *     - `value_not_encodable`: A value cannot be stored
          */
         contradictory_options_or_invalid_payload_or_invalid_request_or_value_not_encodable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `rate_limited`: The key has used up its rate; see Retry-After */
+        rate_limited: {
+            headers: {
+                /** @description Seconds to wait */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `headers_too_large`: The headers are too many or too large */
+        headers_too_large: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `internal`: The request failed for an internal reason; the log knows which */
+        internal: {
             headers: {
                 [name: string]: unknown;
             };
@@ -3767,6 +3703,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description - `invalid_cursor`: The cursor is not one that this API gave */
+        invalid_cursor: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /**
          * @description - `missing_scope`: The key lacks the scope that the call needs
          *     - `foreign_tenant`: The key is of another tenant
@@ -3779,9 +3724,58 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description - `invalid_request`: The request does not fit; `errors` says where */
+        invalid_request: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `no_api_key_configured`: The secret API_KEY is not set, so every request is refused
+         *     - `object_overloaded`: An object asks to be left alone for a moment; see Retry-After
+         *     - `object_unreachable`: An object does not answer; see Retry-After
+         *     - `catalog_incomplete`: A part of the catalog does not answer; `shards` names it
+         */
+        catalog_incomplete_or_no_api_key_configured_or_object_overloaded_or_object_unreachable: {
+            headers: {
+                /** @description Seconds to wait */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `missing_scope`: The key lacks the scope that the call needs */
+        missing_scope: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description - `unknown_job`: There is no such job */
         unknown_job: {
             headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `no_api_key_configured`: The secret API_KEY is not set, so every request is refused
+         *     - `object_overloaded`: An object asks to be left alone for a moment; see Retry-After
+         *     - `object_unreachable`: An object does not answer; see Retry-After
+         */
+        no_api_key_configured_or_object_overloaded_or_object_unreachable: {
+            headers: {
+                /** @description Seconds to wait */
+                "Retry-After"?: number;
                 [name: string]: unknown;
             };
             content: {
@@ -3799,6 +3793,52 @@ export interface components {
         };
         /** @description - `conflict`: The job's state does not allow this */
         conflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `payload_too_large`: The body is too large */
+        payload_too_large: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `missing_scope`: The key lacks the scope that the call needs
+         *     - `restricted_key`: The key is restricted to a tenant or workflows; this call is about all of them
+         */
+        missing_scope_or_restricted_key: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `too_deep`: The body is nested too deep
+         *     - `invalid_json`: The body is not JSON
+         */
+        invalid_json_or_too_deep: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `too_deep`: The body is nested too deep
+         *     - `invalid_json`: The body is not JSON
+         *     - `invalid_cursor`: The cursor is not one that this API gave
+         */
+        invalid_cursor_or_invalid_json_or_too_deep: {
             headers: {
                 [name: string]: unknown;
             };
@@ -4103,6 +4143,313 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_jobs: {
+        parameters: {
+            query?: {
+                workflow?: string | null;
+                status?: components["schemas"]["JobStatus"] | null;
+                tag?: string | null;
+                tenant?: string | null;
+                created_after?: string | null;
+                created_before?: string | null;
+                cursor?: string | null;
+                limit?: number;
+                /** @description Answer without the catalog's shards that do not answer, and name them, instead of 503 */
+                partial?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jobs": [
+                     *         {
+                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "workflow": "trigger-ingestion-job",
+                     *           "status": "queued",
+                     *           "tags": [
+                     *             "org_1"
+                     *           ],
+                     *           "parent_id": null,
+                     *           "tenant": "org_1",
+                     *           "created_at": "2026-11-24T12:00:00.000Z",
+                     *           "updated_at": "2026-11-24T12:00:00.000Z",
+                     *           "finished_at": null,
+                     *           "error": null
+                     *         }
+                     *       ],
+                     *       "next_cursor": "MTc2Mzk4MjQwMDAwMDpydW5f"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobsOut"];
+                };
+            };
+            400: components["responses"]["invalid_cursor"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["foreign_tenant_or_missing_scope"];
+            414: components["responses"]["uri_too_long"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["catalog_incomplete_or_no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    create_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description As options.idempotency_key */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    /** @description Where it is found */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *       "status": "queued",
+                     *       "deduplicated": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AcceptedOut"];
+                };
+            };
+            400: components["responses"]["idempotency_keys_differ_or_invalid_json_or_too_deep"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["foreign_tenant_or_foreign_workflow_or_missing_scope"];
+            404: components["responses"]["unknown_workflow"];
+            409: components["responses"]["idempotency_conflict"];
+            413: components["responses"]["payload_too_large_or_value_too_large"];
+            414: components["responses"]["uri_too_long"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["contradictory_options_or_invalid_payload_or_invalid_request_or_value_not_encodable"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["job_being_deleted_or_no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Entity tags of answers that the caller has */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                /** @description A job's id */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *       "workflow": "trigger-ingestion-job",
+                     *       "version": 1,
+                     *       "status": "queued",
+                     *       "progress": {
+                     *         "done": 120,
+                     *         "total": 400,
+                     *         "unit": "pages"
+                     *       },
+                     *       "metadata": {},
+                     *       "result": null,
+                     *       "error": null,
+                     *       "tags": [
+                     *         "org_1"
+                     *       ],
+                     *       "parent_id": null,
+                     *       "tenant": "org_1",
+                     *       "created_at": "2026-11-24T12:00:00.000Z",
+                     *       "started_at": "2026-11-24T12:00:00.000Z",
+                     *       "finished_at": null,
+                     *       "attempts": 1,
+                     *       "slices": 1,
+                     *       "crashes": 0,
+                     *       "steps": 1,
+                     *       "rows_written": 1,
+                     *       "cost": {
+                     *         "rows_read": 1,
+                     *         "rows_written": 1,
+                     *         "requests": 1,
+                     *         "calls": 1,
+                     *         "subrequests": 1,
+                     *         "queue_operations": 1,
+                     *         "blob_writes": 1,
+                     *         "blob_reads": 1,
+                     *         "alarms_set": 1,
+                     *         "alarms_fired": 1,
+                     *         "slices": 1,
+                     *         "active_ms": 1,
+                     *         "storage_bytes": 1,
+                     *         "estimated_usd": 1
+                     *       },
+                     *       "revision": 1,
+                     *       "waits": [
+                     *         {
+                     *           "kind": "sleep",
+                     *           "key": "cool down",
+                     *           "reason": "sleeping",
+                     *           "due_at": "2026-11-24T12:00:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobOut"];
+                };
+            };
+            /** @description The answer is the one that `If-None-Match` names */
+            304: {
+                headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope"];
+            404: components["responses"]["unknown_job"];
+            414: components["responses"]["uri_too_long"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    delete_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A job's id */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is no more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["too_deep"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope"];
+            404: components["responses"]["unknown_job"];
+            409: components["responses"]["conflict"];
+            413: components["responses"]["payload_too_large"];
+            414: components["responses"]["uri_too_long"];
+            415: components["responses"]["unsupported_media_type"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
+    get_job_steps: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Entity tags of answers that the caller has */
+                "If-None-Match"?: string | null;
+            };
+            path: {
+                /** @description A job's id */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "steps": [
+                     *         {
+                     *           "key": "load",
+                     *           "kind": "step",
+                     *           "status": "running",
+                     *           "attempt": 1,
+                     *           "started_at": "2026-11-24T12:00:00.000Z",
+                     *           "finished_at": "2026-11-24T12:00:00.000Z",
+                     *           "due_at": null,
+                     *           "error": null,
+                     *           "counters": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StepsOut"];
+                };
+            };
+            /** @description The answer is the one that `If-None-Match` names */
+            304: {
+                headers: {
+                    /** @description For `If-None-Match`: 304 while the answer is the same */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["missing_scope"];
+            404: components["responses"]["unknown_job"];
+            414: components["responses"]["uri_too_long"];
+            422: components["responses"]["invalid_request"];
+            429: components["responses"]["rate_limited"];
+            431: components["responses"]["headers_too_large"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
+        };
+    };
     get_health: {
         parameters: {
             query?: never;
@@ -4297,10 +4644,13 @@ export interface operations {
                     /**
                      * @example {
                      *       "accepted": 1,
-                     *       "rejected": 1,
+                     *       "rejected": 0,
                      *       "results": [
                      *         {
-                     *           "index": 0
+                     *           "index": 0,
+                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "status": "queued",
+                     *           "deduplicated": false
                      *         }
                      *       ]
                      *     }
@@ -4352,10 +4702,11 @@ export interface operations {
                     /**
                      * @example {
                      *       "done": 1,
-                     *       "refused": 1,
+                     *       "refused": 0,
                      *       "results": [
                      *         {
-                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z"
+                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "status": "cancelling"
                      *         }
                      *       ]
                      *     }
@@ -4374,313 +4725,6 @@ export interface operations {
             431: components["responses"]["headers_too_large"];
             500: components["responses"]["internal"];
             503: components["responses"]["catalog_incomplete_or_no_api_key_configured_or_object_overloaded_or_object_unreachable"];
-        };
-    };
-    list_jobs: {
-        parameters: {
-            query?: {
-                workflow?: string | null;
-                status?: components["schemas"]["JobStatus"] | null;
-                tag?: string | null;
-                tenant?: string | null;
-                created_after?: string | null;
-                created_before?: string | null;
-                cursor?: string | null;
-                limit?: number;
-                /** @description Answer without the catalog's shards that do not answer, and name them, instead of 503 */
-                partial?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "jobs": [
-                     *         {
-                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
-                     *           "workflow": "trigger-ingestion-job",
-                     *           "status": "queued",
-                     *           "tags": [
-                     *             "org_1"
-                     *           ],
-                     *           "parent_id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
-                     *           "tenant": "org_1",
-                     *           "created_at": "2026-11-24T12:00:00.000Z",
-                     *           "updated_at": "2026-11-24T12:00:00.000Z",
-                     *           "finished_at": "2026-11-24T12:00:00.000Z",
-                     *           "error": null
-                     *         }
-                     *       ],
-                     *       "next_cursor": "MTc2Mzk4MjQwMDAwMDpydW5f"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobsOut"];
-                };
-            };
-            400: components["responses"]["invalid_cursor"];
-            401: components["responses"]["unauthorized"];
-            403: components["responses"]["foreign_tenant_or_missing_scope"];
-            414: components["responses"]["uri_too_long"];
-            422: components["responses"]["invalid_request"];
-            429: components["responses"]["rate_limited"];
-            431: components["responses"]["headers_too_large"];
-            500: components["responses"]["internal"];
-            503: components["responses"]["catalog_incomplete_or_no_api_key_configured_or_object_overloaded_or_object_unreachable"];
-        };
-    };
-    create_job: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description As options.idempotency_key */
-                "Idempotency-Key"?: string | null;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["JobIn"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    /** @description Where it is found */
-                    Location?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
-                     *       "status": "queued",
-                     *       "deduplicated": true
-                     *     }
-                     */
-                    "application/json": components["schemas"]["AcceptedOut"];
-                };
-            };
-            400: components["responses"]["idempotency_keys_differ_or_invalid_json_or_too_deep"];
-            401: components["responses"]["unauthorized"];
-            403: components["responses"]["foreign_tenant_or_foreign_workflow_or_missing_scope"];
-            404: components["responses"]["unknown_workflow"];
-            409: components["responses"]["idempotency_conflict"];
-            413: components["responses"]["payload_too_large_or_value_too_large"];
-            414: components["responses"]["uri_too_long"];
-            415: components["responses"]["unsupported_media_type"];
-            422: components["responses"]["contradictory_options_or_invalid_payload_or_invalid_request_or_value_not_encodable"];
-            429: components["responses"]["rate_limited"];
-            431: components["responses"]["headers_too_large"];
-            500: components["responses"]["internal"];
-            503: components["responses"]["job_being_deleted_or_no_api_key_configured_or_object_overloaded_or_object_unreachable"];
-        };
-    };
-    get_job: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Entity tags of answers that the caller has */
-                "If-None-Match"?: string | null;
-            };
-            path: {
-                /** @description A job's id */
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    /** @description For `If-None-Match`: 304 while the answer is the same */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
-                     *       "workflow": "trigger-ingestion-job",
-                     *       "version": 1,
-                     *       "status": "queued",
-                     *       "progress": {
-                     *         "done": 120,
-                     *         "total": 400,
-                     *         "unit": "pages"
-                     *       },
-                     *       "metadata": {},
-                     *       "result": null,
-                     *       "error": null,
-                     *       "tags": [
-                     *         "org_1"
-                     *       ],
-                     *       "parent_id": null,
-                     *       "tenant": "org_1",
-                     *       "created_at": "2026-11-24T12:00:00.000Z",
-                     *       "started_at": "2026-11-24T12:00:00.000Z",
-                     *       "finished_at": "2026-11-24T12:00:00.000Z",
-                     *       "attempts": 1,
-                     *       "slices": 1,
-                     *       "crashes": 1,
-                     *       "steps": 1,
-                     *       "rows_written": 1,
-                     *       "cost": {
-                     *         "rows_read": 1,
-                     *         "rows_written": 1,
-                     *         "requests": 1,
-                     *         "calls": 1,
-                     *         "subrequests": 1,
-                     *         "queue_operations": 1,
-                     *         "blob_writes": 1,
-                     *         "blob_reads": 1,
-                     *         "alarms_set": 1,
-                     *         "alarms_fired": 1,
-                     *         "slices": 1,
-                     *         "active_ms": 1,
-                     *         "storage_bytes": 1,
-                     *         "estimated_usd": 1
-                     *       },
-                     *       "revision": 1,
-                     *       "waits": [
-                     *         {
-                     *           "kind": "sleep",
-                     *           "key": "cool down",
-                     *           "reason": "sleeping",
-                     *           "due_at": "2026-11-24T12:00:00.000Z"
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["JobOut"];
-                };
-            };
-            /** @description The answer is the one that `If-None-Match` names */
-            304: {
-                headers: {
-                    /** @description For `If-None-Match`: 304 while the answer is the same */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: components["responses"]["unauthorized"];
-            403: components["responses"]["missing_scope"];
-            404: components["responses"]["unknown_job"];
-            414: components["responses"]["uri_too_long"];
-            422: components["responses"]["invalid_request"];
-            429: components["responses"]["rate_limited"];
-            431: components["responses"]["headers_too_large"];
-            500: components["responses"]["internal"];
-            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
-        };
-    };
-    delete_job: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description A job's id */
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is no more */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["too_deep"];
-            401: components["responses"]["unauthorized"];
-            403: components["responses"]["missing_scope"];
-            404: components["responses"]["unknown_job"];
-            409: components["responses"]["conflict"];
-            413: components["responses"]["payload_too_large"];
-            414: components["responses"]["uri_too_long"];
-            415: components["responses"]["unsupported_media_type"];
-            422: components["responses"]["invalid_request"];
-            429: components["responses"]["rate_limited"];
-            431: components["responses"]["headers_too_large"];
-            500: components["responses"]["internal"];
-            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
-        };
-    };
-    get_job_steps: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Entity tags of answers that the caller has */
-                "If-None-Match"?: string | null;
-            };
-            path: {
-                /** @description A job's id */
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    /** @description For `If-None-Match`: 304 while the answer is the same */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "steps": [
-                     *         {
-                     *           "key": "load",
-                     *           "kind": "step",
-                     *           "status": "running",
-                     *           "attempt": 1,
-                     *           "started_at": "2026-11-24T12:00:00.000Z",
-                     *           "finished_at": "2026-11-24T12:00:00.000Z",
-                     *           "due_at": "2026-11-24T12:00:00.000Z",
-                     *           "error": null,
-                     *           "counters": null
-                     *         }
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["StepsOut"];
-                };
-            };
-            /** @description The answer is the one that `If-None-Match` names */
-            304: {
-                headers: {
-                    /** @description For `If-None-Match`: 304 while the answer is the same */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: components["responses"]["unauthorized"];
-            403: components["responses"]["missing_scope"];
-            404: components["responses"]["unknown_job"];
-            414: components["responses"]["uri_too_long"];
-            422: components["responses"]["invalid_request"];
-            429: components["responses"]["rate_limited"];
-            431: components["responses"]["headers_too_large"];
-            500: components["responses"]["internal"];
-            503: components["responses"]["no_api_key_configured_or_object_overloaded_or_object_unreachable"];
         };
     };
     list_keys: {
@@ -5928,7 +5972,7 @@ export interface operations {
     list_dead_letters: {
         parameters: {
             query?: {
-                kind?: ("job" | "message") | null;
+                kind?: ("job" | "step" | "message") | null;
                 workflow?: string | null;
                 redriven?: boolean | null;
                 created_after?: string | null;
@@ -5960,7 +6004,11 @@ export interface operations {
                      *           "workflow": "trigger-ingestion-job",
                      *           "cause": "step_crashed: the step killed its slice 5 times",
                      *           "at": "2026-11-24T12:00:00.000Z",
-                     *           "detail": {},
+                     *           "detail": {
+                     *             "attempts": 3,
+                     *             "payload": "/v1/jobs/run_01kx3m0d5v9q8w7e6r5t4y3u2z/export",
+                     *             "step": "charge"
+                     *           },
                      *           "redriven_at": null
                      *         }
                      *       ],
@@ -6011,10 +6059,11 @@ export interface operations {
                     /**
                      * @example {
                      *       "done": 1,
-                     *       "refused": 1,
+                     *       "refused": 0,
                      *       "results": [
                      *         {
-                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z"
+                     *           "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
+                     *           "status": "cancelling"
                      *         }
                      *       ]
                      *     }
@@ -6638,7 +6687,7 @@ export interface operations {
                      * @example {
                      *       "id": "run_01kx3m0d5v9q8w7e6r5t4y3u2z",
                      *       "status": "queued",
-                     *       "deduplicated": true
+                     *       "deduplicated": false
                      *     }
                      */
                     "application/json": components["schemas"]["AcceptedOut"];
