@@ -13,6 +13,8 @@ from local import postgres
 from local.migrate import migrate
 from local.process import LocalStack
 
+pytest_plugins = ["orchestrator.testing.plugin"]
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:

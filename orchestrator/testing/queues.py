@@ -46,6 +46,8 @@ class Queues:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._sent = 0
+        #: Deliveries that are still to come.
+        self.under_way = 0
         #: Jobs whose messages nobody can handle.
         self.dead: list[str] = []
 
@@ -71,9 +73,11 @@ class Queues:
         if plan.strikes("queue_delays", message.queue):
             delay_ms += DELAYED_MS * plan.draw("delayed", message.id, message.attempts)
         loop = self._simulation.loop
+        self.under_way += 1
         loop.call_later(delay_ms / 1000, lambda: self._simulation.go(self._deliver(message)))
 
     async def _deliver(self, message: Message) -> None:
+        self.under_way -= 1
         message.attempts += 1
         message.again_s = None
         dead = message.attempts > MAX_RETRIES

@@ -95,16 +95,20 @@ class Simulation(Objects):
             StuckError: something never came to rest.
             AssertionError: an invariant was broken (design.md §8).
         """
+        if until_ms is not None:
+            self.run_until(lambda: False, within_ms=until_ms - self.clock.time_ms)
+        elif self.run_until(self.is_at_rest, within_ms=LIMIT_MS):
+            self.watch.check_end()
+        else:
+            raise StuckError("; ".join(self.watch.unrest()) or "something outside never ended")
+
+    def run_until(self, done: Callable[[], bool], *, within_ms: int) -> bool:
+        """Run until something holds, which is asked whenever time would pass; tell whether it came to hold in time."""
         if not self._began:
             self._began = True
             self.spawn(self.backstage.sweep_for_ever(self))
         self._after_turn()
-        if until_ms is not None:
-            self.loop.run(lambda: False, until_ms=until_ms)
-            return
-        if not self.loop.run(self.is_at_rest, until_ms=self.clock.time_ms + LIMIT_MS):
-            raise StuckError("; ".join(self.watch.unrest()) or "something outside never ended")
-        self.watch.check_end()
+        return self.loop.run(done, until_ms=self.clock.time_ms + within_ms)
 
     def advance(self, by_ms: int) -> None:
         """Let time pass."""

@@ -119,6 +119,14 @@ class MemorySql:
         self._db = _connect()
         self._closed()
 
+    def dump(self) -> str:
+        """Return everything as SQL, tables included."""
+        return "\n".join(self._db.iterdump()) + "\n"
+
+    def load(self, dump: str) -> None:
+        """Take over what another database has dumped, over an empty one."""
+        self._db.executescript(dump)
+
     def _closed(self) -> None:
         self._open = self._dirty = False
         self.groups = 0

@@ -93,7 +93,7 @@ class Watch:
         """
         if not isinstance(host, WorldObject):
             return
-        journal = Journal(host.sql)
+        journal = host.journal
         job = journal.load_job() if journal.exists() else None
         if job is None:
             self._known.pop(host.name, None)
@@ -107,7 +107,7 @@ class Watch:
     # -- jobs --------------------------------------------------------------------------------------------------------
 
     def _check_job(self, host: WorldObject) -> str | None:
-        journal = Journal(host.sql)
+        journal = host.journal
         job = journal.load_job() if journal.exists() else None
         if job is None:
             return None
@@ -175,7 +175,7 @@ class Watch:
             InvariantError: something is left.
         """
         for host in self._simulation.objects.values():
-            journal = Journal(host.sql)
+            journal = host.journal
             job = journal.load_job() if journal.exists() else None
             if job is None or job.phase == "deleted":
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from orchestrator.engine import JobEngine
+from orchestrator.journal import Journal
 from orchestrator.operations import Token
 from orchestrator.state import RETENTION
 from orchestrator.testing.faults import SeededEntropy
@@ -51,6 +52,11 @@ class WorldObject(EngineHost[JobEngine]):
     def tick(self) -> Coroutine[object, object, None]:
         """See :class:`orchestrator.testing.host.Host`."""
         return self.engine.tick()
+
+    @property
+    def journal(self) -> Journal:
+        """What is stored of the job; reading it is nothing that happens to the object."""
+        return Journal(self.sql)
 
     @property
     def job_id(self) -> str:
