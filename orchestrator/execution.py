@@ -78,6 +78,11 @@ class Execution:
         """Whether the workflow is still in what it has done before."""
         return self.gathering or (bool(self._recorded) and not self._at_frontier)
 
+    @property
+    def unreached(self) -> list[str]:
+        """Operations that are recorded, and that the code has not come to."""
+        return sorted(self._recorded)
+
     def _begin(self) -> Driver:
         payload = self.workflow.parse(codec.decode(self.job.payload))
         context = JobContext(job_id=self.job.job_id, retry=self.workflow.options.retry, recorder=self)

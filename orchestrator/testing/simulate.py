@@ -7,11 +7,11 @@ from typing import Self
 
 import msgspec
 
-from orchestrator.codec import decode
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import JobOptions, JobView, RetryJob
 from orchestrator.testing.database import MemoryDatabase
 from orchestrator.testing.effects import Effects
+from orchestrator.testing.histories import record
 from orchestrator.testing.plan import CALM, FaultKind
 from orchestrator.testing.play import Play, Setup
 from orchestrator.workflow import Workflow
@@ -241,13 +241,8 @@ class SimulatedJob:
     # -- its journal -------------------------------------------------------------------------------------------------
 
     def record(self) -> str:
-        """Return the job's journal, to be kept and replayed by later releases (``orchestrator.testing.histories``)."""
-        return self.play.host.sql.dump()
-
-    def payload(self) -> object:
-        """Return the payload as it was stored."""
-        job = self.play.host.journal.load_job()
-        return None if job is None else decode(job.payload)
+        """Return the journals of the job and its children: later releases can be held to them (``histories``)."""
+        return record(self.play.simulation)
 
     def close(self) -> None:
         """End everything that still runs."""

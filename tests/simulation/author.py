@@ -51,7 +51,7 @@ from tests.simulation.program import (
 )
 
 #: What a step that hangs would take, and how long it may.
-HANG_MS, TIMEOUT_MS = 3_600_000, 20_000
+HANG_MS, TIMEOUT_MS, PLENTY_MS = 3_600_000, 20_000, 800_000
 #: How long a wait lasts for what comes, and for what does not.
 PATIENCE_MS, SHORT_MS = 10 * 3_600_000, 5_000
 BIG = 2_000_000
@@ -214,7 +214,7 @@ class Player:
         return self._notes(path, key)
 
     async def _step(self, op: Step, path: str, key: str | None) -> str:
-        timeout_ms = TIMEOUT_MS if op.hangs else HANG_MS
+        timeout_ms = TIMEOUT_MS if op.hangs else PLENTY_MS
         retry = PATIENT if op.big else POLICY
         options = self._job.options(key=key, retry=retry, timeout_ms=timeout_ms)
         return await options.step("act", act_big if op.big else act, path, msgspec.to_builtins(op))

@@ -23,7 +23,7 @@ KEEPER_MS = 60_000
 #: More alarms than this, and something turns without end.
 MOST_TICKS = 5_000
 #: What a tick may fail with under faults; anything else is a bug.
-_EXCUSES = ("ObjectResetError", "gave no answer", "RetryableError")
+_EXCUSES = ("ObjectResetError", "ConnectionError", "RetryableError", "object_", "queue_")
 
 
 class Case(msgspec.Struct, frozen=True):
