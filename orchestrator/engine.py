@@ -387,6 +387,8 @@ class JobEngine:
             self._wakeup.ticking = False
             self._platform.meter.end(self._state.now_ms())
         try:
+            if failed:
+                self._state.end_failed_slice()
             self._wakeup.after_tick(failed=failed, idle=idle)
         except Exception as error:
             self._platform.log("error", "rearm.failed", {"job_id": self._state.job_id, "error": describe(error)})

@@ -96,6 +96,14 @@ class JobState:
         self.drop_execution()
         self._job = None
 
+    def end_failed_slice(self) -> None:
+        """Close a slice that has ended with an error of the platform's: it has not died, and nothing is to blame."""
+        job = self.load()
+        if job is not None and job.slice_open:
+            job.slice_open = False
+            job.due_at_ms = self.now_ms()
+            self.journal.update_job(job)
+
     # -- the coroutines ----------------------------------------------------------------------------------------------
 
     def execution(self, job: JobRow) -> Execution:

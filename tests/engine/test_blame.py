@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from orchestrator import JobContext, RetryableError, RetryPolicy, current_step, workflow
 from orchestrator.lifecycle import JobStatus
 from orchestrator.testing import Crash, World
+from orchestrator.testing.blobs import MemoryBlobs
 from orchestrator.testing.host import Copy
 from orchestrator.testing.simulation import Simulation
 
@@ -93,3 +94,39 @@ def test_resuming_a_job_while_its_slice_runs_is_no_death() -> None:
         view = simulation.view(job_id)
     assert (view.status, view.crashes) == (JobStatus.COMPLETED, 0)
     assert [event for level, event, _ in simulation.logs if level == "error"] == []
+
+
+async def make_large() -> str:
+    return "x" * 2_000_000
+
+
+@workflow("large")
+async def large(job: JobContext, payload: Nothing) -> int:
+    text = await job.step("make", make_large)
+    await job.sleep(1_000)
+    return len(text)
+
+
+class DeafBlobs(MemoryBlobs):
+    """Gives nothing back for a while."""
+
+    def __init__(self, deaf_for: int) -> None:
+        super().__init__()
+        self.left = deaf_for
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes | None:
+        self.left -= 1
+        if self.left >= 0:
+            raise ConnectionError("the object storage gave no answer")
+        return await super().get(key, offset=offset, length=length)
+
+
+def test_an_outage_of_the_object_storage_fails_no_job() -> None:
+    """Its large results cannot be read back, slice after slice: none of them has died of that."""
+    world = World(large, always_replay=True)
+    world.blobs = DeafBlobs(40)
+    job_id = world.start("large", {})
+    asyncio.run(world.run())
+    view = world.view(job_id)
+    assert (view.status, view.result, view.crashes) == (JobStatus.COMPLETED, 2_000_000, 0)
+    assert world.clock.now_ms() - view.created_at_ms > 30 * 60_000, "it asks less and less often"
