@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from orchestrator import codec
-from orchestrator.driver import Failure, Success
+from orchestrator.driver import Success
 from orchestrator.errors import JournalMismatchError
 from orchestrator.execution import Execution, stored_error
 from orchestrator.lifecycle import TERMINAL, JobStatus
@@ -97,7 +97,7 @@ def _check(job: JobRow, execution: Execution) -> None:
         given, _ = codec.roundtrip(outcome.value, what="result")
         if job.status is not JobStatus.COMPLETED or given != job.result:
             raise ReplayError(f"{where} had {job.status}, and gives {outcome.value!r} now")
-    elif isinstance(outcome, Failure) and error_code(outcome.error) != stored_error(job).code:
+    elif error_code(outcome.error) != stored_error(job).code:
         raise ReplayError(f"{where} had failed with {stored_error(job).code}, and fails with {outcome.error!r} now")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import codec
 from orchestrator.columns import blob
+from orchestrator.lifecycle import TERMINAL
 from orchestrator.model import ParentRef
 from orchestrator.testing.host import Copy, Host
 from orchestrator.testing.objects import ALARM_RETRY_MS
@@ -129,18 +130,19 @@ class Alarms:
         """Tell whether somebody will ask after an object that has lost its alarm.
 
         The sweeper asks after jobs that the catalog has heard of, a parent after children that it waits for, and the
-        jobs of a lane after that. A job that is lost before any of them has heard of it is lost.
+        jobs of a lane after that. A job that loses its alarm before they have heard of it, or that it runs again, is lost.
         """
         if not isinstance(host, WorldObject):
             return False
-        rows = host.sql.execute("select parent from job")
-        if self._simulation.catalog_host.engine.status(host.name) is not None:
+        rows = host.sql.execute("select parent, finished_at_ms from job")
+        believed = self._simulation.catalog_host.engine.status(host.name)
+        if believed is not None and rows and (believed not in TERMINAL or rows[0][1] is not None):
             return True
         if not rows or rows[0][0] is None:
             return False
         parent = codec.decode_as(blob(rows[0][0]), ParentRef)
         waits = self._simulation.object(parent.job_id).sql.execute(
-            "select 1 from child where job_id = ? and outcome is null", host.name
+            "select 1 from child, job where child.job_id = ? and outcome is null and finished_at_ms is null", host.name
         )
         return bool(waits)
 

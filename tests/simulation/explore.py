@@ -144,7 +144,8 @@ class _Scene:
             await simulation.sleep(KEEPER_MS)
             view = await self._look()
             if view.status is JobStatus.PAUSED:
-                assert view.error is None, f"the job was paused: {view.error}"
+                job = simulation.objects[view.id].journal.load_job()
+                assert job is None or job.pause_error is None, f"the job paused itself: {view.error}"
                 await self._try(lambda engine: engine.resume())
 
     def judge(self) -> None:
