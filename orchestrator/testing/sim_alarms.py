@@ -130,7 +130,7 @@ class Alarms:
         """Tell whether somebody will ask after an object that has lost its alarm.
 
         The sweeper asks after jobs that the catalog has heard of, a parent after children that it waits for, and the
-        jobs of a lane after that. A job that loses its alarm before they have heard of it, or that it runs again, is lost.
+        jobs of a lane after that. Before they have heard of a job, or that it runs again, its alarm must not get lost.
         """
         if not isinstance(host, WorldObject):
             return False
