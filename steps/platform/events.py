@@ -15,6 +15,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.ports import Connection, Record
 from steps.platform.ids import event_id
 from steps.services import services
+from steps.webhooks.settings import MAX_TEXT_CHARS
 
 DocumentEvent = Literal[
     "document.queued",
@@ -51,7 +52,8 @@ async def add_document_events(
                     'organizationId', case when starts_with(n."organizationId", 'org_') then n."organizationId"
                         else 'org_' || n."organizationId" end,
                     'status', case when $1::text = 'document.deleted' then 'DELETING' else d.status::text end,
-                    'source', (select jsonb_object_agg(key, value)
+                    'source', (select jsonb_object_agg(key,
+                            case key when 'text' then to_jsonb(left(value #>> '{}', $4::int)) else value end)
                         from jsonb_each(case when jsonb_typeof(d.source) = 'object' then d.source else '{}' end)
                         where key in ('type', 'text', 'fileUrl', 'key', 'title', 'description', 'language', 'videoId',
                             'duration')),
@@ -68,6 +70,8 @@ async def add_document_events(
         event,
         list(document_ids),
         [event_id(run_id, event, document_id) for document_id in document_ids],
+        # One more than any webhook carries, so that delivery sees that there is more.
+        MAX_TEXT_CHARS + 1,
     )
     _note(rows)
 

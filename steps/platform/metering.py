@@ -9,15 +9,17 @@ whether it was taken, and no report is better than two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
 
 import msgspec
 
 from orchestrator.ports import Connection
-from steps.billing.period import period_start
 from steps.platform.rows import row_as
+from steps.platform.usage import last_cycle_start
 
 #: Stripe forgets identifiers after 24 hours "at least"; clocks and slow calls take the rest.
 REPEAT_MS = 23 * 3_600_000
+_MIDNIGHT = time(tzinfo=UTC)
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +160,16 @@ async def mark_reported(connection: Connection, period: str, document_ids: Seque
         where key = any($1::text[])""",
         [_key(document_id, period) for document_id in document_ids],
     )
+
+
+def period_start(cycle_day: int, at_ms: int) -> date:
+    """Return the first day of the billing period that a moment lies in; the day begins at midnight, UTC.
+
+    Args:
+        cycle_day: the day of the month on which the organization's periods begin, 1 to 31.
+        at_ms: Unix ms.
+    """
+    return last_cycle_start(cycle_day, datetime.fromtimestamp(at_ms / 1000, UTC), _MIDNIGHT).date()
 
 
 def identifier(document_id: str, period: str) -> str:

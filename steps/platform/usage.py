@@ -31,17 +31,18 @@ class Checked(msgspec.Struct, frozen=True):
     checked_at: datetime
 
 
-def last_cycle_start(cycle_day: int, until: datetime) -> datetime:
+def last_cycle_start(cycle_day: int, until: datetime, begins: time = NOON) -> datetime:
     """Return the latest beginning of a cycle that is not after ``until``; short months end the cycle on their last day.
 
     Args:
         cycle_day: day of the month, 1 to 31.
         until: a time in UTC.
+        begins: the time of that day.
     """
     year, month = until.year, until.month
     while True:
         day = min(cycle_day, calendar.monthrange(year, month)[1])
-        found = datetime.combine(date(year, month, day), NOON)
+        found = datetime.combine(date(year, month, day), begins)
         if found <= until:
             return found
         year, month = (year, month - 1) if month > 1 else (year - 1, 12)

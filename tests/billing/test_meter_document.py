@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import LiteralString
 
 import pytest
@@ -14,10 +15,10 @@ from orchestrator.errors import NonRetryableError, RetryableError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import JobView
 from orchestrator.workflow import Registry
-from steps.billing.period import period_start
 from steps.billing.settings import StripeSettings
 from steps.billing.stripe import MeterEvent, StripeMeter, iso_time
 from steps.meter_document import MeterDocumentPayload, meter_document
+from steps.platform.metering import period_start
 from tests.billing.stage import ORGANIZATION, PERIOD, Play, Stage
 from tests.billing.stub import API_KEY, DAY_MS
 from tests.embeddings.stub_server import Received, Reply
@@ -172,8 +173,6 @@ def test_a_report_that_nobody_can_be_sure_of_is_given_up_visibly(stage: Stage) -
     ],
 )
 def test_periods(day: int, at: str, expected: str) -> None:
-    from datetime import UTC, datetime
-
     at_ms = round(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() * 1000)
     assert period_start(day, at_ms).isoformat() == expected
 

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.model import JobView
 from steps.billing.settings import StripeSettings
 from steps.platform.ids import document_id
+from steps.webhooks.settings import MAX_TEXT_CHARS
 from tests.embeddings.stub_server import Reply
 from tests.platform import scene
 from tests.platform.stage import Outcome, Play, Stage
@@ -157,3 +158,19 @@ def test_a_document_whose_job_is_stopped_at_any_point_is_billed_once(stage: Stag
                 "trigger-document-job", payload, crash_before_operation=before, crash_after_operation=after
             )
             assert told(outcome) == expected, f"stopped before {before} or after {after}"
+
+
+def test_events_hold_no_more_of_a_text_than_webhooks_carry(stage: Stage) -> None:
+    async def long(play: Play) -> None:
+        text = "One sentence of many. " * 12_000
+        payload = json.dumps({"type": "TEXT", "text": text})
+        await play.admin.execute("update ingest_job set payload = $1::jsonb where id = $2", payload, scene.QUEUED)
+
+    outcome = stage.run("trigger-ingestion-job", INGEST, prepare=long)
+    lengths: set[int] = set()
+    for row in outcome.picture.tables["event"]:
+        data = cast("dict[str, dict[str, dict[str, str]]]", row)["payload"]["data"]
+        if "source" in data:
+            lengths.add(len(cast("dict[str, str]", data["source"])["text"]))
+    assert lengths == {MAX_TEXT_CHARS + 1}
+    assert outcome.picture.row("document", DOCUMENT)["totalCharacters"] != MAX_TEXT_CHARS + 1
