@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 import msgspec
@@ -28,6 +28,8 @@ class Settled(msgspec.Struct, frozen=True):
     #: The attempt moved the job forward, so slices that died before it no longer count.
     advanced: bool = True
     progress: Progress | None = None
+    #: Facts that status shows.
+    metadata: Mapping[str, object] | None = None
     #: Why the job is to rest until somebody resumes it.
     pause: ErrorRecord | None = None
     #: Event to append, with its data.

@@ -7,6 +7,7 @@ result at once (design.md §4.1).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -18,7 +19,7 @@ from orchestrator.errors import ErrorRecord, JournalMismatchError, StepFailedErr
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
 from orchestrator.model import JobRow, Progress, StepRow
-from orchestrator.operations import AttemptOp, SleepOp, Token, TokenOp, WaitOp
+from orchestrator.operations import AttemptOp, ChildrenOp, ChildrenResult, SleepOp, Token, TokenOp, WaitOp
 from orchestrator.ports import Clock
 from orchestrator.tally import restored
 from orchestrator.workflow import Workflow
@@ -197,12 +198,23 @@ class Execution:
             if large.is_reference(recorded.value):
                 self.open[key] = recorded  # the slice fetches it: resolving never waits
                 return None
-            return Success(restored(op, key, recorded.value))
+            result = restored(op, key, recorded.value)
+            self._show(op, result)
+            return Success(result)
         if recorded.status is StepStatus.FAILED:
             return Failure(StepFailedError(_error(recorded)))
         self._at_frontier = True
         self.open[key] = recorded
         return None
+
+    def _show(self, op: AnyOp, result: object) -> None:
+        """Show a finished fan-out's facts again: a death may have come between its end and the end of its slice."""
+        if isinstance(op, ChildrenOp) and isinstance(result, ChildrenResult):
+            show = cast("ChildrenOp[object]", op).show
+            ended = cast("ChildrenResult[object]", result)
+            if show is not None:
+                for name, fact in show(ended.state, ended.succeeded + ended.failed).items():
+                    self.set_metadata(name, fact)
 
     def _first_sight(self, key: str, op: AnyOp) -> StepRow:
         now_ms = self._clock.now_ms()

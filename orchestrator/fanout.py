@@ -81,7 +81,7 @@ class Fanout:
         done = msgspec.structs.replace(settled.row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
         event = ("step.completed", {"succeeded": tally.succeeded, "failed": tally.failed})
         outcome = Success(children_result(self._op, done.value))
-        return Settled(done, outcome, progress=settled.progress, event=event)
+        return Settled(done, outcome, progress=settled.progress, metadata=settled.metadata, event=event)
 
     async def read_more(self, row: StepRow) -> tuple[ChildrenTally, Sequence[ChildRequest]]:
         """Read the next children from the source; nothing is stored yet."""
@@ -153,7 +153,10 @@ class Fanout:
             value=codec.encode(tally, what=f"state of {self._key}"),
             error=None,
         )
-        return Settled(row, progress=Progress(tally.succeeded + tally.failed, self._op.total, self._op.unit))
+        ended = tally.succeeded + tally.failed
+        show = self._op.show
+        metadata = None if show is None else show(carried(self._op.state, tally.state), ended)
+        return Settled(row, progress=Progress(ended, self._op.total, self._op.unit), metadata=metadata)
 
     def _child_id(self, key: str) -> str:
         return child_job_id(self._job_id, self._generation, self._key, key)

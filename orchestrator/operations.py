@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -245,6 +245,7 @@ class ChildrenOp(Operation["ChildrenResult[S]"], Generic[S]):
         tolerate: float,
         unit: str,
         total: float | None,
+        show: Callable[[S, int], Mapping[str, object]] | None = None,
     ) -> None:
         super().__init__(name, key)
         self.unit = unit
@@ -256,6 +257,7 @@ class ChildrenOp(Operation["ChildrenResult[S]"], Generic[S]):
         self.window = int(bounds.count(window, what="A fan-out's window"))
         #: Most failures that are no failure of the fan-out; infinity collects them all.
         self.tolerate = bounds.count(tolerate, what="How many failures are tolerated", least=0)
+        self.show = show
 
 
 class ChildrenResult(msgspec.Struct, Generic[S], frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar, cast
 
 from orchestrator.child_operations import ChildHandle, JoinOp, OnParentEnd, StartOp, StopOp
@@ -36,6 +36,7 @@ class OtherJobs:
         key: str | None = None,
         unit: str = "children",
         total: float | None = None,
+        show: Callable[[S, int], Mapping[str, object]] | None = None,
     ) -> ChildrenOp[S]:
         """Run a child job per request, ``window`` at a time, and fold each outcome into ``state`` exactly once.
 
@@ -50,6 +51,8 @@ class OtherJobs:
             key: explicit key in parallel code.
             unit: names the children in progress.
             total: how many there are; known by itself for a sequence.
+            show: pure; given the state and the number of children that ended, returns the facts that status shows
+                meanwhile (see ``job.set_metadata``).
 
         Raises:
             StepFailedError: code ``child_failed``: more children failed than ``on_failure`` allows.
@@ -66,6 +69,7 @@ class OtherJobs:
             tolerate=float(tolerate),
             unit=unit,
             total=known_length(source) if total is None else total,
+            show=show,
         )
 
     async def run_child(self, name: str, workflow: str, payload: object, *, key: str | None = None) -> object:

@@ -303,6 +303,8 @@ class Slice:
         if settled.progress is not None and row.key not in self._reported:
             execution.set_progress(settled.progress)
         self._reported.discard(row.key)
+        for name, fact in (settled.metadata or {}).items():
+            execution.set_metadata(name, fact)
         self.pause = self.pause or settled.pause
         if settled.advanced:
             self.advanced = True

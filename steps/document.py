@@ -42,7 +42,13 @@ CLEANUP_RETRY = RetryPolicy(max_attempts=18, max_interval_ms=300_000)
 class DocumentPayload(BaseModel):
     """Which document. ``cleanup``: its vectors and pages of an earlier run are to be replaced."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"documentId": "cg6uwvhxc1400000064rxmhwt", "ingestJobId": "cjob0000000000000000000005"}]
+        },
+    )
 
     document_id: str = Field(min_length=1)
     ingest_job_id: str = Field(min_length=1)

@@ -11,7 +11,6 @@ from pydantic.alias_generators import to_camel
 from orchestrator import (
     Batch,
     BatchSize,
-    ChildOutcome,
     ChildRequest,
     JobContext,
     NonRetryableError,
@@ -22,9 +21,10 @@ from orchestrator import (
 )
 from orchestrator.ports import Connection
 from orchestrator.sources import Source
-from steps.deletion import STOPPED_BY_DELETE
+from steps import ingest_status
 from steps.document import DATABASE_RETRY
 from steps.ingest_remote import FoundDocuments, find_documents
+from steps.ingest_status import Processed
 from steps.platform import documents, ingest_jobs
 from steps.platform.ids import MAX_DOCUMENTS
 from steps.platform.ingest_jobs import Begun, Created, Outcome
@@ -40,7 +40,11 @@ KINDS = frozenset({"TEXT", "FILE", "MANAGED_FILE", "BATCH", "CRAWL", "YOUTUBE"})
 class IngestionPayload(BaseModel):
     """Which ingest job. ``organization_id`` is not needed, and absent from some producers' messages."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        frozen=True,
+        json_schema_extra={"examples": [{"jobId": "cjob0000000000000000000001", "organizationId": "org1"}]},
+    )
 
     job_id: str = Field(min_length=1)
     organization_id: str | None = None
@@ -75,19 +79,18 @@ async def ingest(job: JobContext, payload: IngestionPayload) -> dict[str, object
         "documents",
         "trigger-document-job",
         made.source,
-        reduce=count_failure,
-        state=0,
+        reduce=ingest_status.fold,
+        state=Processed(),
         window=WINDOW,
         on_failure="collect",
         unit="documents",
         total=made.total,
+        show=ingest_status.shown(made.total, WINDOW),
     )
-    if children.state:
-        job.set_metadata("failed_documents", children.state)
     if made.over_limit:
         job.set_metadata("over_limit_documents", made.over_limit)
     over = f"{made.over_limit} document(s) exceeded pages limit" if made.over_limit else None
-    error = "Failed to process documents" if children.state else over
+    error = "Failed to process documents" if children.state.failed else over
     finished = await job.transaction("finish", _finish, ingest_job_id, error)
     return _result(ingest_job_id, processing.documents, finished.stopped)
 
@@ -176,12 +179,6 @@ async def _fail(ingest_job_id: str, message: str) -> None:
     """Not once per job but whenever the run fails: it may be tried again and fail again."""
     async with services().database().transaction() as connection:
         await ingest_jobs.fail(connection, current_step().job_id, ingest_job_id, message)
-
-
-def count_failure(state: int, outcome: ChildOutcome) -> int:
-    """Count documents that failed; their pages were counted with their completion. A deleted one has not failed."""
-    stopped = outcome.error is not None and outcome.error.message == STOPPED_BY_DELETE
-    return state if outcome.ok or stopped else state + 1
 
 
 def _result(ingest_job_id: str, created: int, stopped: str | None) -> dict[str, object]:

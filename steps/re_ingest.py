@@ -25,8 +25,10 @@ from orchestrator import (
     workflow,
 )
 from orchestrator.ids import is_job_id
+from steps import ingest_status
 from steps.document import DATABASE_RETRY
-from steps.ingest import WINDOW, count_failure
+from steps.ingest import WINDOW
+from steps.ingest_status import Processed
 from steps.platform import resync
 from steps.platform.document_deletion import Contents
 from steps.platform.resync import Entered, Outcome
@@ -90,16 +92,15 @@ async def re_ingest(job: JobContext, payload: ReIngestPayload) -> dict[str, obje
         "documents",
         "trigger-document-job",
         QueuedAgain(ingest_job_id),
-        reduce=count_failure,
-        state=0,
+        reduce=ingest_status.fold,
+        state=Processed(),
         window=WINDOW,
         on_failure="collect",
         unit="documents",
         total=queued.items,
+        show=ingest_status.shown(queued.items, WINDOW),
     )
-    if children.state:
-        job.set_metadata("failed_documents", children.state)
-    error = "Failed to process documents" if children.state else None
+    error = "Failed to process documents" if children.state.failed else None
     finished = await job.transaction("finish", resync.finish, ingest_job_id, error)
     return _result(ingest_job_id, queued.state, finished.stopped)
 

@@ -9,7 +9,8 @@ import pytest
 
 from durable.postgres_pg8000 import Pg8000Database
 from orchestrator.lifecycle import JobStatus
-from orchestrator.ports import Http
+from orchestrator.ports import Database, Http
+from orchestrator.testing import World
 from steps.parsing import chunk_id
 from steps.platform.ids import document_id
 from tests.embeddings.stub_server import Received, Reply, Rerouted, StubServer
@@ -132,7 +133,20 @@ def test_a_batch_of_61_with_one_failing(stage: Stage, always_replay: bool) -> No
     outcome = stage.run(Scenario(payload={"type": "BATCH", "items": items}), always_replay=always_replay)
     picture, job = outcome.picture, outcome.picture.job
     assert outcome.view.result == {"ingestionJobId": JOB, "documentsCreated": 61}
-    assert outcome.view.metadata == {"failed_documents": 1}
+    assert outcome.view.progress is not None
+    assert (outcome.view.progress.done, outcome.view.progress.total, outcome.view.progress.unit) == (
+        61,
+        61,
+        "documents",
+    )
+    assert outcome.view.metadata == {
+        "pages": pytest.approx(sum(number(row, "totalPages") for row in picture.documents)),
+        "tokens": sum(number(row, "totalTokens") for row in picture.documents),
+        "chunks": 60,
+        "wave": 3,
+        "waves": 3,
+        "failed_documents": 1,
+    }
     assert (job["status"], job["error"], job["completedAt"]) == ("FAILED", "Failed to process documents", None)
     assert job["failedAt"] is not None
     assert [row["id"] for row in picture.documents] == [document_id(JOB, index) for index in range(61)]
@@ -152,6 +166,33 @@ def test_a_batch_of_61_with_one_failing(stage: Stage, always_replay: bool) -> No
     child = outcome.child(failed["id"])
     assert child.error is not None
     assert (child.status, child.error.code) == (JobStatus.FAILED, "object_not_found")
+
+
+def test_status_shows_how_far_an_ingestion_is(stage: Stage) -> None:
+    """Documents done and to do, pages, tokens, and the wave: they only grow, and reach what the rows say."""
+    items = [{"type": "TEXT", "text": f"Document number {index}."} for index in range(45)]
+    seen: list[tuple[float, object, object, object]] = []
+
+    async def during(world: World, admin: Database) -> bool:
+        (job_id,) = [each for each in world.objects if world.view(each).workflow == "trigger-ingestion-job"]
+        view = world.view(job_id)
+        if view.progress is not None and view.progress.unit == "documents" and "wave" in view.metadata:
+            facts = view.metadata
+            assert (view.progress.total, facts["waves"]) == (45, 2)
+            seen.append((view.progress.done, facts["wave"], facts["tokens"], facts["pages"]))
+        return view.status is JobStatus.COMPLETED
+
+    outcome = stage.run(Scenario(payload={"type": "BATCH", "items": items}), during=during)
+    assert [done for done, _, _, _ in seen] == sorted(done for done, _, _, _ in seen)
+    assert {wave for _, wave, _, _ in seen} == {1, 2}
+    assert any(0 < done < 45 for done, _, _, _ in seen)
+    documents = outcome.picture.documents
+    assert seen[-1] == (
+        45,
+        2,
+        sum(number(row, "totalTokens") for row in documents),
+        pytest.approx(sum(number(row, "totalPages") for row in documents)),
+    )
 
 
 def test_always_replayed_is_the_same(stage: Stage) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from tests.ingestion.harness import NAMESPACE
 from tests.workerd.corpus import large_text, managed
 from tests.workerd.run import Ingestion, Job, document_job
 
@@ -11,8 +13,9 @@ MEGABYTE = 1_000_000
 #: Sizes of two documents in MB, and how much more memory the larger one may take.
 SMALL, LARGE = 2, 24
 HEAP_RATIO = 1.5
-#: Rows of a document's job: its record, steps, history and what tells the catalog and the parent.
-ROWS_PER_JOB = 40
+#: Rows of a document's job: its record, steps (two of them for ``chunks.json``), history and what tells the catalog
+#: and the parent.
+ROWS_PER_JOB = 48
 ROWS_PER_SLICE = 4
 #: The loop's one checkpoint row, overwritten by each batch.
 ROWS_PER_BATCH = 1
@@ -35,7 +38,18 @@ def test_memory_and_rows_are_flat(ingestion: Ingestion, sizes: dict[int, bytes])
         assert chunks["items"] > 500 * size
         budget = ROWS_PER_JOB + ROWS_PER_SLICE * job.slices + ROWS_PER_BATCH * chunks["batches"]
         assert job.rows_written <= budget
+        assert_file_is_whole(ingestion, job, chunks["items"])
     assert peaks[LARGE] <= HEAP_RATIO * peaks[SMALL]
+
+
+def assert_file_is_whole(ingestion: Ingestion, job: Job, chunks: int) -> None:
+    """Its pieces were streamed into ``chunks.json``, and nothing of them is left."""
+    document_id = msgspec.convert(job.result, dict[str, object])["documentId"]
+    data = ingestion.stack.get_blob(f"namespaces/{NAMESPACE}/documents/{document_id}/chunks.json")
+    file = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    assert msgspec.json.decode(file["total_chunks"]) == chunks
+    assert len(msgspec.json.decode(file["chunks"], type=list[msgspec.Raw])) == chunks
+    assert [key for key in ingestion.stack.list_blobs() if key.startswith(f"jobs/{job.id}/")] == []
 
 
 def ingest(ingestion: Ingestion, size: int, content: bytes) -> Job:
