@@ -39,6 +39,7 @@ from durable.schedules_backend import ObjectSchedules
 from durable.sweeper import sweep
 from durable.worker_database import WorkerDatabases
 from durable.workflows import registry, schedules
+from steps.platform.effects import forget_old_effects
 
 __all__ = [
     "AlertsObject",
@@ -109,5 +110,6 @@ class Default(WorkerEntrypoint):
         databases = WorkerDatabases(env)
         try:
             await event_delivery().rest(databases.get(), ObjectNetwork(env).create)
+            await forget_old_effects(databases.get())
         finally:
             await databases.close()

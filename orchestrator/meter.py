@@ -94,6 +94,8 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     raised: JobBudget = JobBudget()
     #: How often what the job had done was undone.
     undone: int = 0
+    #: Whether it may have rows in the ledger of database effects.
+    effects: bool = False
 
 
 def account_of(job: JobRow) -> Account:

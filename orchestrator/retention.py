@@ -6,7 +6,7 @@ the next alarm, until the object is empty.
 
 from __future__ import annotations
 
-from orchestrator import codec, large
+from orchestrator import codec, effects, large
 from orchestrator.limits import DELETE_PAGES, STUB_IDLE_MS, STUB_POLL_MS, WATCHDOG_MS
 from orchestrator.model import DeletedJob, JobOptions, JobRow
 from orchestrator.ports import Blobs, Platform
@@ -50,6 +50,8 @@ class Retention:
         await self._platform.sync()
         resources = self._platform.resources()
         try:
+            if effects.has_some(job):
+                await effects.forget(resources.database(), job.job_id)
             emptied = await _empty(resources.blobs(), large.prefix(job.job_id))
         finally:
             await resources.close()

@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from orchestrator import codec
+from orchestrator import codec, effects
 from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run, unblamed
 from orchestrator.child_operations import EndOp, StartOp
 from orchestrator.driver import AnyOp, Success
@@ -25,7 +25,7 @@ from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
 from orchestrator.meter import account_of
 from orchestrator.model import JobOptions, Progress, StepRow
-from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, WaitOp
+from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, TransactionOp, WaitOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
 from orchestrator.step_context import StepContext, enter_step
@@ -182,6 +182,9 @@ class Slice:
     async def _attempt(self, key: str) -> Settled:
         op = self._execution.driver.pending[key].op
         self.enter(key)
+        if isinstance(op, TransactionOp) and effects.announce(self._job):
+            self.fence()
+            self._journal.update_job(self._job)
         return await run(op, self.context(key))
 
     def enter(self, key: str) -> None:

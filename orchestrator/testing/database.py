@@ -18,6 +18,12 @@ async def _calm(what: str) -> None:
     """Let nothing happen."""
 
 
+def _split_part(text: str, mark: str, part: int) -> str:
+    """Postgres' function of this name."""
+    parts = text.split(mark)
+    return parts[part - 1] if part <= len(parts) else ""
+
+
 class MemoryDatabase:
     """The server: its tables outlive every connection, and transactions follow each other.
 
@@ -28,6 +34,7 @@ class MemoryDatabase:
     def __init__(self, *schema: LiteralString) -> None:
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.db.row_factory = sqlite3.Row
+        self.db.create_function("split_part", 3, _split_part)
         self.db.execute("attach ':memory:' as wf")
         self.db.execute("create table wf.effect (key text primary key, result blob, applied_at text)")
         for statement in schema:
