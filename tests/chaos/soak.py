@@ -7,6 +7,7 @@ memory can be compared: what leaks shows there.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import statistics
 import sys
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from local.process import LocalStack, wait_until
+from local.process import LocalStack, StackError, wait_until
 from tests.chaos.proxy import Proxy
 from tests.workerd.corpus import text
 from tests.workerd.run import ENDED, QUEUE, WAIT_S, Ingestion, armed_alarms
@@ -145,7 +146,8 @@ class Soak:
             self._lost_answers = 3
         elif kind == "evict" and self._ended:
             # A busy object cannot be evicted from outside; an ended one must not keep its memory.
-            self._stack.evict("JobObject", self._jobs[self._ended[-1]])
+            with contextlib.suppress(StackError):  # it has been forgotten already
+                self._stack.evict("JobObject", self._jobs[self._ended[-1]])
         elif kind == "duplicate messages":
             messages = [{"id": job_id} for job_id in list(self._jobs.values())[-UNDER_WAY:]]
             self._stack.deliver(QUEUE, *messages, *reversed(messages))
