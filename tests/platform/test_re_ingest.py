@@ -216,15 +216,15 @@ def test_a_page_over_the_quota_counts_once_it_is_processed(
 
 
 def test_a_failed_run_says_so(stage: Stage) -> None:
-    async def prepare(play: Play) -> None:
+    async def without_a_table(play: Play) -> bool:
         await play.admin.execute("alter table wf.counted_document rename to away")
-
-    async def mend(play: Play) -> bool:
-        await play.world.run()
-        await play.admin.execute("alter table wf.away rename to counted_document")
+        try:
+            await play.world.run()
+        finally:
+            await play.admin.execute("alter table wf.away rename to counted_document")
         return True
 
-    outcome = stage.run("re-ingest-job", {"jobId": scene.BATCH}, prepare=prepare, during=mend)
+    outcome = stage.run("re-ingest-job", {"jobId": scene.BATCH}, during=without_a_table)
     job = outcome.picture.row("ingest_job", scene.BATCH)
     assert outcome.view.status is JobStatus.FAILED
     assert (job["status"], job["failedAt"] is not None) == ("FAILED", True)
