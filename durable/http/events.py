@@ -32,7 +32,8 @@ STREAM_MS = 600_000
 #: What clients wait before they come back, in ms.
 RECONNECT_MS = 1_000
 _LAST_KINDS = frozenset(f"job.{status}" for status in TERMINAL)
-_MAX_EVENT = 2**53 - 1
+#: No job has as many; larger numbers would be BigInts to JavaScript, which SQL parameters must not be.
+_MAX_EVENT = 10**15
 
 _STREAM = {"description": "Server-sent events: `id`, `event`, its kind, and `data`, an EventOut as JSON"}
 

@@ -114,3 +114,9 @@ def test_a_websocket_is_handed_over_to_the_job_once_the_request_has_passed(api: 
     api.get(path, upgrade=spelling, last_event_id="3")
     api.get(f"{path}?after=2", upgrade=spelling)
     assert api.watched == [(job_id, 3), (job_id, 2)]
+
+
+def test_an_event_id_that_is_no_number_to_javascript(api: Api) -> None:
+    job_id = api.start("keep")
+    assert api.get(f"/v1/jobs/{job_id}/events?after={10**15}", accept="application/json").json() == {"events": []}
+    problem(api.get(f"/v1/jobs/{job_id}/events?after={2**53 - 1}"), 422, "invalid_request")
