@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from bench import deletion, ingestion, stacks
+from bench import ingestion, stacks
 from bench.bench_worker.flows import Mark
 from bench.results import Results
 from bench.stacks import BenchError, Peer, Worker
 from local import postgres
 from local.bundle import ROOT
 
-PARTS: tuple[str, ...] = ("a", "b", "c", "d", "e", "f", "g")
+PARTS: tuple[str, ...] = ("a", "b", "c", "d", "e", "f")
 #: What is not counted, since it meets cold caches.
 WARM_UP_STARTS = 5
 WARM_UP_STEPS = 1_000
@@ -43,7 +43,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         batch: items per commit of it; few, so that there are many commits.
         starts: jobs started, per way to start one.
         documents: sizes in MB, and how often each is ingested.
-        deletions: documents of the ingest jobs that are deleted, the smaller one first.
     """
 
     rounds: int
@@ -55,7 +54,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     starts: int
     documents: tuple[tuple[int, int], ...]
-    deletions: tuple[int, int]
 
 
 FULL = Plan(
@@ -68,7 +66,6 @@ FULL = Plan(
     batch=40,
     starts=100,
     documents=((1, 3), (10, 3), (100, 1)),
-    deletions=(1_000, 100_000),
 )
 QUICK = Plan(
     rounds=3,
@@ -80,7 +77,6 @@ QUICK = Plan(
     batch=20,
     starts=20,
     documents=((1, 3), (3, 1)),
-    deletions=(500, 5_000),
 )
 
 
@@ -120,7 +116,7 @@ def measure(parts: set[str], plan: Plan, folder: Path, screen: Screen) -> Result
         BenchError: something did not do its work.
     """
     results = Results()
-    if parts - {"f", "g"}:
+    if parts - {"f"}:
         screen.begin("starting", 1)
         with stacks.worker(folder / "worker", services=False) as worker:
             screen.advance()
@@ -132,8 +128,6 @@ def measure(parts: set[str], plan: Plan, folder: Path, screen: Screen) -> Result
                 _starts(plan, screen, results, worker)
     if "f" in parts:
         _documents(plan, folder, screen, results)
-    if "g" in parts:
-        _deletions(plan, folder, screen, results)
     return results
 
 
@@ -265,27 +259,3 @@ def _documents(plan: Plan, folder: Path, screen: Screen, results: Results) -> No
                 results.add(f"f.speed_{size_mb}", done.mb_per_s)
                 results.add(f"f.chunks_{size_mb}", done.chunks)
                 results.add(f"f.heap_{size_mb}", done.heap_bytes)
-
-
-def _deletions(plan: Plan, folder: Path, screen: Screen, results: Results) -> None:
-    """(g): an ingest job of few documents is deleted, and one of many."""
-    screen.begin("g      deletion", sum(plan.deletions))
-    with stacks.worker(folder / "deletion", services=True) as worker:
-        ingestion.prepare(worker)
-        for kind, documents in zip(("few", "many"), plan.deletions, strict=True):
-            deletion.prepare(worker, f"bench_{kind}", documents)
-            shown = 0.0
-
-            def show(share: float, documents: int = documents) -> None:
-                nonlocal shown
-                screen.advance((share - shown) * documents)
-                shown = share
-
-            done = deletion.delete(worker, f"bench_{kind}", documents, show)
-            show(1.0)
-            results.add(f"g.rate_{kind}", documents / done.elapsed_ms * 1000)
-            results.add(f"g.rows_{kind}", done.storage.all_rows)
-            results.add(f"g.heap_{kind}", done.heap_bytes)
-            results.add(f"g.first_{kind}", done.first_tenth_ms / (documents / 10))
-            results.add(f"g.last_{kind}", done.last_tenth_ms / (documents / 10))
-            results.add(f"g.drift_{kind}", (done.last_tenth_ms / done.first_tenth_ms - 1) * 100)

@@ -60,13 +60,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def rows(results: Results, plan: Plan) -> list[Row]:
     """Return every line for which something was measured."""
-    return [
-        *_steps(results, plan),
-        *_walk(results, plan),
-        *_starts(results),
-        *_documents(results, plan),
-        *_deletions(results, plan),
-    ]
+    return [*_steps(results, plan), *_walk(results, plan), *_starts(results), *_documents(results, plan)]
 
 
 def _row(
@@ -169,29 +163,6 @@ def _documents(results: Results, plan: Plan) -> Iterator[Row]:
         met = series.high <= smaller * (1 + FLAT_AIM) if is_last and smaller else None
         ratio = f"{before / MIB:.0f} MiB before"
         yield _row("f", f"peak Wasm heap after {size} MB", "MiB", scaled, ratio, aim, met)
-
-
-def _deletions(results: Results, plan: Plan) -> Iterator[Row]:
-    _, many = plan.deletions
-    if series := results.get("g.rate_many"):
-        yield _row("g", f"an ingest job of {many:,} documents deleted", "documents/s", series)
-    for key, name in (("first", "the first tenth of them"), ("last", "the last tenth")):
-        if series := results.get(f"g.{key}_many"):
-            yield _row("g", f"deletion: {name}", "ms/document", series)
-    if series := results.get("g.drift_many"):
-        met = series.median <= FLAT_AIM * 100
-        yield _row("g", "deletion: last tenth beside the first", "%", series, aim=f"≤ {FLAT_AIM:+.0%}", met=met)
-    rows_few, rows_many = results.get("g.rows_few"), results.get("g.rows_many")
-    if rows_few and rows_many:
-        ratio = f"{rows_few.median:,.0f} after {plan.deletions[0]:,}"
-        met = rows_many.high <= rows_few.low * (1 + FLAT_AIM)
-        yield _row("g", "deletion: journal rows at the end", "rows", rows_many, ratio, f"≤ {FLAT_AIM:+.0%}", met)
-    heap_few, heap_many = results.get("g.heap_few"), results.get("g.heap_many")
-    if heap_few and heap_many:
-        scaled = Series(tuple(value / MIB for value in heap_many.values))
-        ratio = f"{heap_few.median / MIB:.0f} MiB after {plan.deletions[0]:,}"
-        met = heap_many.high <= heap_few.low * (1 + FLAT_AIM)
-        yield _row("g", "deletion: peak Wasm heap", "MiB", scaled, ratio, f"≤ {FLAT_AIM:+.0%}", met)
 
 
 def show(report: Report, console: Console) -> None:

@@ -1,6 +1,6 @@
 """Deletes an organization on the real runtime, with kills and a vector store that fails now and then.
 
-``python -m tests.workerd.deletion`` plays it at full size (``make prove-deletes``); the test beside it plays little.
+``python -m tests.workerd.deletion`` plays it at any size, with kills of workerd; the test beside it plays little.
 """
 
 from __future__ import annotations
