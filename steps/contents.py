@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator import RetryableError
 from orchestrator.ports import Blobs
+from steps.parser_service.leftovers import drop_batches
 from steps.platform.document_deletion import Contents, unneeded_keys
 from steps.platform.document_input import load_vector_store_config
 from steps.services import services
@@ -52,11 +53,15 @@ async def remove_contents(namespace_id: str, documents: Sequence[Contents]) -> M
 
 
 async def remove_objects(namespace_id: str, documents: Sequence[Contents]) -> None:
-    """Remove the objects of documents: first the images, then what they were made of and into."""
+    """Remove the objects of documents: first the images, then what they were made of and into.
+
+    Also what the parser service has left of them in Redis, if their runs could not remove it.
+    """
     if not documents:
         return
     current = services()
     ids = sorted(document.id for document in documents)
+    await drop_batches(ids)
     await remove_images(current.images, namespace_id, ids)
     managed = [document.key for document in documents if document.key is not None]
     keys = [f"namespaces/{namespace_id}/documents/{document_id}/chunks.json" for document_id in ids]

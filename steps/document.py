@@ -24,8 +24,9 @@ from steps.document_chunks import (
     remove_vectors,
     take_back,
 )
-from steps.document_service import drop_batches, process_by_service, tolerated
+from steps.document_service import process_by_service, tolerated
 from steps.meter_document import meter_document
+from steps.parser_service.leftovers import drop_batches
 from steps.platform import documents
 from steps.platform.documents import Completed, Failed, Started, Totals
 from steps.services import services
@@ -62,7 +63,7 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
     document_id, retry = payload.document_id, job.options(retry=CLEANUP_RETRY)
     failed = await job.step("fail", _fail, document_id, payload.ingest_job_id, error)
     await job.gather(
-        retry.step("drop batches", drop_batches, document_id),
+        retry.step("drop batches", drop_batches, [document_id]),
         retry.step("drop pieces", drop_chunk_pieces),
         _remove_vectors_of_failed(job, document_id, failed),
     )
@@ -94,7 +95,7 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
     pages_before = started.pages if payload.cleanup else 0.0
     completed = await job.transaction("complete", _complete, document_id, totals, pages_before)
     if by_service:
-        await tolerated(job, job.step("drop batches", drop_batches, document_id))
+        await tolerated(job, job.step("drop batches", drop_batches, [document_id]))
     if completed.stopped is not None:
         if completed.stopped != COMPLETED:
             if started.on_pinecone:

@@ -14,15 +14,15 @@ from steps.content.batches import BatchedContent
 from steps.deletion import limit_pinecone_deletes
 from steps.document_chunks import CHUNK_BATCH, DocumentChunks, Stored, remove_vectors
 from steps.outbound import checked_url
+from steps.parser_service.leftovers import drop_keys
 from steps.parser_service.requests import Callback, ingest_body
 from steps.parser_service.results import ParsedFile, parsed_file
 from steps.parser_service.waiting import Requested, parsed, start_parse
 from steps.platform import documents
 from steps.platform.document_input import DocumentInput, FileSource, ManagedFileSource, load_document_input
 from steps.platform.documents import Started, Totals
-from steps.platform.parser_results import BatchKeys, forget_result, note_result, result_of
+from steps.platform.parser_results import note_result
 from steps.presigned import presigned_get
-from steps.redis import redis_for
 from steps.services import services
 
 T = TypeVar("T")
@@ -115,24 +115,8 @@ async def note_parse(document_id: str, data: object) -> Noted:
         )
         before = await note_result(connection, document_id, result.keys)
     if before is not None:
-        await _delete_keys(before)
+        await drop_keys(before)
     return Noted(result, before is not None)
-
-
-async def drop_batches(document_id: str) -> None:
-    """Remove the batches of the document's result from Redis, if there are any."""
-    database = services().database()
-    keys = await result_of(database, document_id)
-    if keys is not None:
-        await _delete_keys(keys)
-        await forget_result(database, document_id, keys)
-
-
-async def _delete_keys(keys: BatchKeys) -> None:
-    current = services()
-    redis = redis_for(current.settings.redis, current.http)
-    if redis is not None:
-        await redis.delete(keys.all())
 
 
 def _file_url(found: DocumentInput) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from orchestrator.ports import Connection
@@ -49,12 +51,17 @@ async def note_result(connection: Connection, document_id: str, keys: BatchKeys)
     return None if before == keys else before
 
 
-async def result_of(connection: Connection, document_id: str) -> BatchKeys | None:
-    """Return the keys of the document's result, or None when nothing of it is in Redis."""
-    row = await connection.fetchrow(
-        "select batch_template, total_batches from wf.parser_result where document_id = $1", document_id
+async def results_of(connection: Connection, document_ids: Sequence[str]) -> dict[str, BatchKeys]:
+    """Return the keys of these documents' results by document; those without anything in Redis are left out."""
+    rows = await connection.fetch(
+        """select document_id, batch_template, total_batches from wf.parser_result
+        where document_id = any($1::text[]) order by document_id""",
+        list(document_ids),
     )
-    return None if row is None else row_as(row, BatchKeys)
+    return {
+        str(row["document_id"]): BatchKeys(str(row["batch_template"]), msgspec.convert(row["total_batches"], int))
+        for row in rows
+    }
 
 
 async def forget_result(connection: Connection, document_id: str, keys: BatchKeys) -> None:
