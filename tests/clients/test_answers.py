@@ -6,7 +6,7 @@ import inspect
 import types
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Union, cast, get_args, get_origin, get_type_hints
+from typing import Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -119,7 +119,16 @@ SENT: dict[str, tuple[Mapping[str, object], set[str]]] = {
 @pytest.mark.parametrize("name", SENT)
 def test_what_is_sent_is_what_the_document_asks_for(name: str, schemas: dict[str, Schema]) -> None:
     ours, apart = SENT[name]
-    assert ours.keys() | apart == cast("Schema", schemas[name]["properties"]).keys()
+    theirs = cast("dict[str, Schema]", schemas[name]["properties"])
+    assert ours.keys() | apart == theirs.keys()
+    choices = {member: set(get_args(hint)) for member, hint in ours.items() if get_origin(hint) is Literal}
+    assert choices == {member: choices_of(theirs[member]) for member in choices}
+
+
+def choices_of(schema: Schema) -> set[object]:
+    """Return the members of an enumeration, which may be optional."""
+    either = cast("list[Schema]", schema.get("anyOf", [schema]))
+    return {choice for item in either for choice in cast("list[object]", item.get("enum", []))}
 
 
 def shape(hint: object) -> str:
