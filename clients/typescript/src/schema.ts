@@ -3290,6 +3290,10 @@ export interface components {
         /**
          * DocumentPayload
          * @description Which document. ``cleanup``: its vectors and pages of an earlier run are to be replaced.
+         * @example {
+         *       "documentId": "cg6uwvhxc1400000064rxmhwt",
+         *       "ingestJobId": "cjob0000000000000000000005"
+         *     }
          */
         TriggerDocumentJobPayload: {
             /** Documentid */
@@ -3305,6 +3309,10 @@ export interface components {
         /**
          * IngestionPayload
          * @description Which ingest job. ``organization_id`` is not needed, and absent from some producers' messages.
+         * @example {
+         *       "jobId": "cjob0000000000000000000001",
+         *       "organizationId": "org1"
+         *     }
          */
         TriggerIngestionJobPayload: {
             /** Jobid */
@@ -5600,6 +5608,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "body": {
+                 *         "jobId": "cjob0000000000000000000001",
+                 *         "organizationId": "org1"
+                 *       },
+                 *       "plan": "pro"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TriggerIngestionJobIn"];
             };
         };
