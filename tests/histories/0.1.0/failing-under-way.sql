@@ -1,0 +1,34 @@
+-- history of format 1, at 1700000020000
+-- object run_01hf7yat00sm3jsp5ydyfp42e2
+BEGIN TRANSACTION;
+CREATE TABLE child (
+        operation text, key text, job_id text, payload blob, outcome blob,
+        primary key (operation, key)) without rowid;
+CREATE TABLE due (key text primary key, at_ms integer) without rowid;
+INSERT INTO "due" VALUES('on_failure/sleep',1700000060022);
+CREATE TABLE event (seq integer primary key, at_ms integer, kind text, key text, data blob);
+INSERT INTO "event" VALUES(1,1700000000000,'job.created',NULL,NULL);
+INSERT INTO "event" VALUES(2,1700000000008,'job.started',NULL,NULL);
+INSERT INTO "event" VALUES(3,1700000000022,'step.completed','add',NULL);
+INSERT INTO "event" VALUES(4,1700000000022,'step.failed','refuse',X'0182A7617474656D707401A56572726F72A772656675736564');
+CREATE TABLE inbox (
+        seq integer primary key, name text, event_id text, data blob, taken integer);
+CREATE TABLE job (
+        id integer primary key check (id = 1), job_id text, workflow text, version integer, status text, phase text,
+        epoch integer, payload blob, options blob, parent blob, created_at_ms integer, started_at_ms integer,
+        finished_at_ms integer, due_at_ms integer, slices integer, paused_at_ms integer, generation integer,
+        crashes integer, crashes_total integer,
+        slice_open integer, slice_units integer, revision integer, rows_written integer, progress blob, metadata blob,
+        result blob, error blob, account blob, pause_error blob);
+INSERT INTO "job" VALUES(1,'run_01hf7yat00sm3jsp5ydyfp42e2','failing',1,'suspended','on_failure',1,X'0181A16E01',X'0181A46D6F6465A6646972656374',NULL,1700000000000,1700000000008,NULL,NULL,1,NULL,0,0,0,0,500,3,14,NULL,NULL,NULL,X'0184A4636F6465A772656675736564A76D657373616765A26E6FA473746570A6726566757365A7617474656D707401',X'0181A5757361676585A9726F77735F726561641FA563616C6C7301AA616C61726D735F73657402AC616C61726D735F666972656401A96163746976655F6D730E',NULL);
+CREATE TABLE outbox (
+        id integer primary key, kind text, body blob, attempts integer, due_at_ms integer);
+CREATE TABLE schema_version (version integer primary key);
+INSERT INTO "schema_version" VALUES(3);
+CREATE TABLE step (
+        key text primary key, seq integer, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
+        started_at_ms integer, finished_at_ms integer, value blob, error blob, policy blob) without rowid;
+INSERT INTO "step" VALUES('add',1,'step','completed',1,0,NULL,1700000000022,1700000000022,X'0102',NULL,NULL);
+INSERT INTO "step" VALUES('on_failure/sleep',3,'sleep','waiting',1,0,1700000060022,1700000000022,NULL,NULL,NULL,NULL);
+INSERT INTO "step" VALUES('refuse',2,'step','failed',1,0,NULL,1700000000022,1700000000022,NULL,X'0184A4636F6465A772656675736564A76D657373616765A26E6FA473746570A6726566757365A7617474656D707401',NULL);
+COMMIT;
