@@ -19,12 +19,13 @@ from bench.stacks import BenchError, Peer, Worker
 from local import postgres
 from local.bundle import ROOT
 
-PARTS: tuple[str, ...] = ("a", "b", "c", "d", "e", "f")
+PARTS: tuple[str, ...] = ("a", "b", "c", "d", "e", "f", "g")
 #: What is not counted, since it meets cold caches.
 WARM_UP_STARTS = 5
 WARM_UP_STEPS = 1_000
 WARM_UP_ITEMS = 20_000
 FEW_ITEMS = 10
+ADMISSIONS_PER_BATCH = 100
 
 #: Takes one sample.
 Sample = Callable[[], None]
@@ -42,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         items: items of one cursor loop.
         batch: items per commit of it; few, so that there are many commits.
         starts: jobs started, per way to start one.
+        admissions: batches of jobs that a lane admits, per sample.
         documents: sizes in MB, and how often each is ingested.
     """
 
@@ -53,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     batch: int
     starts: int
+    admissions: int
     documents: tuple[tuple[int, int], ...]
 
 
@@ -65,6 +68,7 @@ FULL = Plan(
     items=1_000_000,
     batch=40,
     starts=100,
+    admissions=50,
     documents=((1, 3), (10, 3), (100, 1)),
 )
 QUICK = Plan(
@@ -76,6 +80,7 @@ QUICK = Plan(
     items=50_000,
     batch=20,
     starts=20,
+    admissions=10,
     documents=((1, 3), (3, 1)),
 )
 
@@ -126,6 +131,8 @@ def measure(parts: set[str], plan: Plan, folder: Path, screen: Screen) -> Result
                 _walk(plan, screen, results, worker)
             if "e" in parts:
                 _starts(plan, screen, results, worker)
+            if "g" in parts:
+                _admissions(plan, screen, results, worker)
     if "f" in parts:
         _documents(plan, folder, screen, results)
     return results
@@ -237,6 +244,16 @@ def _starts(plan: Plan, screen: Screen, results: Results, worker: Worker) -> Non
                 results.add(f"e.{mode}_answer", (answered - began) * 1000)
                 results.add(f"e.{mode}_start", (started - began) * 1000)
                 screen.advance()
+
+
+def _admissions(plan: Plan, screen: Screen, results: Results, worker: Worker) -> None:
+    """(g): jobs that one lane admits per second, asked in batches."""
+    screen.begin("g      admissions", plan.rounds + 1)
+    worker.admissions(plan.admissions, ADMISSIONS_PER_BATCH)
+    screen.advance()
+    for _ in range(plan.rounds):
+        results.add("g.admissions", worker.admissions(plan.admissions, ADMISSIONS_PER_BATCH))
+        screen.advance()
 
 
 def _documents(plan: Plan, folder: Path, screen: Screen, results: Results) -> None:

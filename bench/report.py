@@ -11,10 +11,12 @@ from rich.table import Table
 from bench.measure import Plan
 from bench.results import Machine, Results, Series
 
-#: Aims: milliseconds per step, times faster than Workflows, drift of the cursor loop, growth of the heap.
+#: Aims: milliseconds per step, times faster than Workflows, drift of the cursor loop and growth of the heap.
 STEP_AIM_MS = 0.2
 PEER_AIM = 10.0
 FLAT_AIM = 0.10
+#: Jobs per second and lane.
+ADMISSIONS_AIM = 2_000
 #: Share of the cores that were busy before the bench from which on its times say little.
 BUSY_SHARE = 0.25
 MIB = 1024 * 1024
@@ -60,7 +62,8 @@ class Report(msgspec.Struct, frozen=True):
 
 def rows(results: Results, plan: Plan) -> list[Row]:
     """Return every line for which something was measured."""
-    return [*_steps(results, plan), *_walk(results, plan), *_starts(results), *_documents(results, plan)]
+    measured = (_steps(results, plan), _walk(results, plan), _starts(results), _documents(results, plan))
+    return [row for part in (*measured, _admissions(results)) for row in part]
 
 
 def _row(
@@ -163,6 +166,20 @@ def _documents(results: Results, plan: Plan) -> Iterator[Row]:
         met = series.high <= smaller * (1 + FLAT_AIM) if is_last and smaller else None
         ratio = f"{before / MIB:.0f} MiB before"
         yield _row("f", f"peak Wasm heap after {size} MB", "MiB", scaled, ratio, aim, met)
+
+
+def _admissions(results: Results) -> Iterator[Row]:
+    if series := results.get("g.admissions"):
+        aim = f"≥ {ADMISSIONS_AIM:,}"
+        yield _row(
+            "g",
+            "one lane: jobs admitted, and their permits back",
+            "jobs/s",
+            series,
+            "",
+            aim,
+            series.median >= ADMISSIONS_AIM,
+        )
 
 
 def show(report: Report, console: Console) -> None:

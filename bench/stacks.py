@@ -175,6 +175,25 @@ class Worker:
         params = {"name": f"floor {next(self._numbers)}", "steps": steps, "waits": "1" if waits else ""}
         return _decode(self._client.get("/bench/floor", params=params), Timed)
 
+    def admissions(self, batches: int, size: int) -> float:
+        """Have a lane admit jobs in batches; return how many it admitted per second.
+
+        Raises:
+            BenchError: it did not admit all.
+        """
+        params = {"name": f"bench {next(self._numbers)}", "batches": batches, "size": size}
+        done = _decode(self._client.get("/bench/admissions", params=params), Admitted)
+        if done.admitted != batches * size:
+            raise BenchError(f"the lane admitted {done.admitted} of {batches * size} jobs")
+        return done.admitted / done.elapsed_ms * 1000
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """Jobs that a lane admitted, and how long it took."""
+
+    admitted: int
+    elapsed_ms: float
+
 
 class Peer:
     """The JavaScript Worker with Cloudflare Workflows."""

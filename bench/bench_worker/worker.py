@@ -13,7 +13,7 @@ from workers import DurableObject, Response
 import durable.workflows
 from orchestrator.workflow import Registry
 
-from . import flows
+from . import admissions, flows
 
 _registry = Registry([*durable.workflows.registry(), *flows.ALL])
 # Before the modules that take it from there.
@@ -70,6 +70,9 @@ class Default(ProductDefault):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if url.path == "/bench/floor":
             return Response(await self.env.FLOORS.getByName(query["name"]).run(query["steps"], query.get("waits", "")))
+        if url.path == "/bench/admissions":
+            lane = self.env.LANES.getByName(query["name"])
+            return Response(await admissions.admit(lane, query["name"], int(query["batches"]), int(query["size"])))
         if url.path == "/bench/storage":
             return Response(await self.env.JOBS.getByName(query["id"]).storage())
         return await super().fetch(request)
