@@ -84,10 +84,11 @@ async def steps(job: JobContext, payload: StepsPayload) -> int:
 @workflow("bench-walk")
 async def walk_items(job: JobContext, payload: WalkPayload) -> dict[str, object]:
     """Walk a long source."""
-    size = BatchSize(initial=payload.batch, minimum=payload.batch, maximum=payload.batch)
+    fixed = payload.batch
+    size = BatchSize(initial=fixed, minimum=fixed, maximum=fixed) if fixed else BatchSize()
     source = range(payload.items)
     body = partial(walk, payload.items)
-    loop = await job.each("walk", source, body, state=Walk(), batch=size if payload.batch else BatchSize())
+    loop = await job.each("walk", source, body, state=Walk(), batch=size)
     return {"batches": loop.batches, "walk": msgspec.to_builtins(loop.state)}
 
 

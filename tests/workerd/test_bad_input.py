@@ -71,7 +71,8 @@ def assert_the_ingest_job_failed(ingestion: Ingestion, job_id: str) -> None:
     )
     assert row == [["FAILED", "Failed to process documents", True, None]]
     job = ingestion.ended(job_id)
-    assert (job.status, job.metadata) == ("completed", {"failed_documents": len(BAD)})
+    assert (job.status, job.metadata["failed_documents"]) == ("completed", len(BAD))
+    assert (job.metadata["wave"], job.metadata["waves"], job.metadata["chunks"]) == (1, 1, 2)
 
 
 def test_an_unknown_ingest_job_fails(ingestion: Ingestion) -> None:
