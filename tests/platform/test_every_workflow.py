@@ -1,4 +1,4 @@
-"""Every registered workflow, stopped at every point: what is left is what an undisturbed run leaves.
+"""Every registered workflow, stopped at every point, or at an even choice of very many: what is left is what an undisturbed run leaves.
 
 Nothing here names a workflow: a new module in ``steps/`` is covered by the example of its payload, or by a value made
 from its schema. The example's ids are those of the standard scene.
@@ -18,6 +18,7 @@ from tests.platform.examples import example_of
 from tests.platform.stage import Outcome, Stage
 
 WORKFLOWS = sorted(discover(steps), key=lambda item: item.name)
+#: More points than this are chosen from, and at least so many of them are taken.
 MOST, SOME = 80, 20
 #: Unix ms, and ISO 8601.
 _TIMES = re.compile(r"\b1[67]\d{11}\b|\b20\d\d-\d\d-\d\dT[\d:.]+Z?")
