@@ -1,4 +1,4 @@
-"""Every registered workflow, stopped at every point, or at an even choice of very many: what is left is what an undisturbed run leaves.
+"""Every registered workflow, stopped at every point or an even choice of many: it leaves what an undisturbed run does.
 
 Nothing here names a workflow: a new module in ``steps/`` is covered by the example of its payload, or by a value made
 from its schema. The example's ids are those of the standard scene.
