@@ -45,6 +45,19 @@ def step_timeout(value_ms: int) -> int:
     return value_ms
 
 
+def heartbeat(value_ms: int | None, *, timeout_ms: int) -> int | None:
+    """Return how long a step may be silent; None for any time.
+
+    Raises:
+        InvalidRequestError: it is longer than the step may take.
+    """
+    if value_ms is not None and not 1 <= value_ms <= timeout_ms:
+        raise InvalidRequestError(
+            f"A step's heartbeat is between 1 ms and its timeout of {timeout_ms} ms; got {value_ms}"
+        )
+    return value_ms
+
+
 def count(value: float, *, what: str, least: int = 1) -> float:
     """Return a number of things.
 

@@ -95,10 +95,29 @@ class JobContext(OtherJobs):
         return self.options().step(name, fn, *args, **kwargs)
 
     def options(
-        self, *, key: str | None = None, retry: RetryPolicy | None = None, timeout_ms: int = STEP_TIMEOUT_MS
+        self,
+        *,
+        key: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_ms: int = STEP_TIMEOUT_MS,
+        heartbeat_ms: int | None = None,
     ) -> StepOptions:
-        """Return a maker of steps with an explicit key, retry policy or timeout."""
-        return StepOptions(key=key, retry=retry or self._retry, timeout_ms=timeout_ms, register=self._recorder.register)
+        """Return a maker of steps with an explicit key, retry policy or timeout.
+
+        Args:
+            key: tells steps of one name apart.
+            retry: instead of the workflow's own.
+            timeout_ms: for one attempt, at most 14 minutes.
+            heartbeat_ms: an attempt that says nothing for so long, with ``current_step().heartbeat()``, is given up
+                long before its timeout, and tried again.
+        """
+        return StepOptions(
+            key=key,
+            retry=retry or self._retry,
+            timeout_ms=timeout_ms,
+            heartbeat_ms=heartbeat_ms,
+            register=self._recorder.register,
+        )
 
     def transaction(
         self, name: str, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs

@@ -6,6 +6,7 @@
     ├── NonRetryableError             a step that must not be tried again
     ├── RetryableError                a step that may be tried again, optionally after ``retry_after_ms``
     │   ├── StepTimeoutError          step_timeout
+    │   │   └── HeartbeatTimeoutError heartbeat_timeout
     │   └── HttpError                 http_unreachable | http_timeout | http_body_too_large
     ├── StepFailedError               step_failed: what workflow code sees when an operation gave up
     ├── DefinitionError               a workflow that cannot be registered
@@ -102,6 +103,12 @@ class StepTimeoutError(RetryableError):
     """The step did not finish within its timeout."""
 
     code = "step_timeout"
+
+
+class HeartbeatTimeoutError(StepTimeoutError):
+    """The step gave no sign of life for longer than it had promised."""
+
+    code = "heartbeat_timeout"
 
 
 class HttpError(RetryableError):

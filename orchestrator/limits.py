@@ -115,6 +115,10 @@ TICK_RETRY_MAX_MS: Final = 60_000
 
 #: A step's timeout unless the author sets one: well under the 15 min an alarm may take (platform.md §1.1).
 STEP_TIMEOUT_MS: Final = 300_000
+#: A step's heartbeats are stored this far apart: each is a row written, which is billed.
+HEARTBEAT_STORE_MS: Final = 1_000
+#: Largest details of a heartbeat: they are to be small, a cursor and some counters.
+MAX_HEARTBEAT_BYTES: Final = 64_000
 #: Longest timeout of a step: with what its slice did before, it ends before its alarm does.
 MAX_STEP_TIMEOUT_MS: Final = 840_000
 

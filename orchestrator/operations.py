@@ -54,10 +54,15 @@ class Operation(Generic[T]):
 class AttemptOp(Operation[T]):
     """Base of the operations that run author code, an attempt at a time."""
 
-    def __init__(self, name: str, key: str | None, *, retry: RetryPolicy, timeout_ms: int) -> None:
+    def __init__(
+        self, name: str, key: str | None, *, retry: RetryPolicy, timeout_ms: int, heartbeat_ms: int | None = None
+    ) -> None:
+        # Checked first: what is refused was not forgotten.
+        self.timeout_ms = bounds.step_timeout(timeout_ms)
+        #: How long it may say nothing; None for any time.
+        self.heartbeat_ms = bounds.heartbeat(heartbeat_ms, timeout_ms=timeout_ms)
         super().__init__(name, key)
         self.retry = retry
-        self.timeout_ms = bounds.step_timeout(timeout_ms)
 
 
 class StepOp(AttemptOp[T]):
@@ -73,9 +78,10 @@ class StepOp(AttemptOp[T]):
         key: str | None,
         retry: RetryPolicy,
         timeout_ms: int,
+        heartbeat_ms: int | None,
         into: object | None,
     ) -> None:
-        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms)
+        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms, heartbeat_ms=heartbeat_ms)
         self.run = run
         #: The type a replay converts the result to; None for builtins.
         self.into = into
@@ -94,9 +100,10 @@ class TransactionOp(AttemptOp[T]):
         key: str | None,
         retry: RetryPolicy,
         timeout_ms: int,
+        heartbeat_ms: int | None,
         into: object | None,
     ) -> None:
-        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms)
+        super().__init__(name, key, retry=retry, timeout_ms=timeout_ms, heartbeat_ms=heartbeat_ms)
         self.body = body
         self.into = into
 

@@ -16,13 +16,14 @@ from orchestrator import codec, effects
 from orchestrator.attempt import Attempt, Settled, failed, fetch, given_up, run, unblamed
 from orchestrator.child_operations import EndOp, StartOp
 from orchestrator.driver import AnyOp, Success
-from orchestrator.errors import ErrorRecord, StepTimeoutError
+from orchestrator.errors import ErrorRecord
 from orchestrator.execution import Execution
 from orchestrator.family import PLATFORM_RETRY, Family, StaleSliceError
 from orchestrator.fanout import Fanout
+from orchestrator.heartbeat import Heartbeats, timeout_ms
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
-from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS, STEP_TIMEOUT_MS
+from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS
 from orchestrator.meter import account_of
 from orchestrator.model import JobOptions, Progress, StepRow
 from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, TransactionOp, WaitOp
@@ -31,12 +32,15 @@ from orchestrator.retry import RetryPolicy
 from orchestrator.step_context import StepContext, enter_step
 from orchestrator.waits import arrived, end_wait
 
+#: Operations whose open row holds what their last attempt said, and not a tally.
+_ATTEMPTS = frozenset({"step", "transaction"})
+
 
 class Running(msgspec.Struct):
     """An attempt under way."""
 
     key: str
-    deadline_ms: int
+    began_ms: int
 
 
 class Slice:
@@ -71,6 +75,7 @@ class Slice:
         self._tasks: dict[asyncio.Task[Settled | None], Running] = {}
         #: Operations whose code said itself how far it is: it knows better than a count of items.
         self._reported: set[str] = set()
+        self._heartbeats = Heartbeats(execution, journal, platform.clock, self.fence)
         self.advanced = False
         #: Why the job is to rest.
         self.pause: ErrorRecord | None = None
@@ -156,7 +161,7 @@ class Slice:
         if task.done():
             self._settle(task.result())
             return True
-        self._tasks[task] = Running(key, now_ms + _timeout_ms(op))
+        self._tasks[task] = Running(key, now_ms)
         return False
 
     def _work(self, key: str, op: AnyOp) -> Coroutine[object, object, Settled | None]:
@@ -189,18 +194,21 @@ class Slice:
 
     def enter(self, key: str) -> None:
         """Make this operation the current step of the running task."""
-        now_ms = self._platform.clock.now_ms()
+        now_ms, row = self._platform.clock.now_ms(), self._execution.open[key]
+        op = self._execution.driver.pending[key].op
         enter_step(
             StepContext(
                 job_id=self._job.job_id,
                 key=key,
-                attempt=self._execution.open[key].attempt,
+                attempt=row.attempt,
                 idempotency_key=self._identity(key),
-                deadline_ms=now_ms + _timeout_ms(self._execution.driver.pending[key].op),
+                deadline_ms=now_ms + timeout_ms(op),
                 now_ms=now_ms,
                 services=self._resources.services,
                 database=self._resources.database,
                 report=partial(self._report, key),
+                beat=partial(self._heartbeats.beat, row),
+                last_heartbeat=codec.decode(row.value) if row.value and op.kind in _ATTEMPTS else None,
                 write_log=self._log,
                 create_job=self._platform.network.create,
                 tenant=self._tenant,
@@ -251,7 +259,7 @@ class Slice:
     async def _collect(self) -> None:
         """Wait for the first attempts to end, or to run out of time."""
         now_ms = self._platform.clock.now_ms()
-        patience_s = max(0, min(running.deadline_ms for running in self._tasks.values()) - now_ms) / 1000
+        patience_s = max(0, min(map(self._gives_up_ms, self._tasks.values())) - now_ms) / 1000
         done, _ = await asyncio.wait(self._tasks, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         self.fence()
         for task in [task for task in self._tasks if task in done]:  # in the order in which they began
@@ -259,17 +267,21 @@ class Slice:
             self._settle(task.result())
         now_ms = self._platform.clock.now_ms()
         for task, running in list(self._tasks.items()):
-            if running.deadline_ms <= now_ms and not task.done():
-                self._time_out(task, running)
+            if self._gives_up_ms(running) <= now_ms and not task.done():
+                self._time_out(task, running, now_ms)
 
-    def _time_out(self, task: asyncio.Task[Settled | None], running: Running) -> None:
+    def _gives_up_ms(self, running: Running) -> int:
+        op = self._execution.driver.pending[running.key].op
+        return self._heartbeats.gives_up_ms(running.key, op, running.began_ms)
+
+    def _time_out(self, task: asyncio.Task[Settled | None], running: Running, now_ms: int) -> None:
         """Give an attempt up. It may go on running, but what it returns is dropped: only a settled task commits."""
         del self._tasks[task]
         task.cancel()
         task.add_done_callback(_forget)
         op = self._execution.driver.pending[running.key].op
         policy = op.retry if isinstance(op, AttemptOp) else self.retry
-        error = StepTimeoutError(f"{running.key} took longer than {_timeout_ms(op)} ms")
+        error = self._heartbeats.verdict(running.key, op, running.began_ms, now_ms)
         self.commit(failed(policy, self.context(running.key), error))
 
     async def _abandon(self) -> None:
@@ -348,10 +360,6 @@ def start_task(work: Coroutine[object, object, Settled | None]) -> asyncio.Task[
 def _forget(task: asyncio.Task[Settled | None]) -> None:
     if not task.cancelled():
         task.exception()
-
-
-def _timeout_ms(op: AnyOp) -> int:
-    return op.timeout_ms if isinstance(op, AttemptOp) else STEP_TIMEOUT_MS
 
 
 def _poison(row: StepRow) -> ErrorRecord:

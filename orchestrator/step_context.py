@@ -30,6 +30,9 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
     services: object
     database: Callable[[], Database]
     report: Callable[[Progress], None]
+    beat: Callable[[object], None]
+    #: What the attempt before this one said with its last heartbeat that was stored; None when it said nothing.
+    last_heartbeat: object = None
     write_log: Callable[[str, dict[str, object]], None]
     create_job: Callable[[CreateJob], Awaitable[Created]]
     #: Whose job it is; the jobs it starts are of the same tenant.
@@ -63,6 +66,21 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
         job_id = keyed_job_id(workflow, key, tenant=options.tenant)
         request = CreateJob(job_id=job_id, workflow=workflow, payload=payload, options=options)
         return await self.create_job(request)
+
+    def heartbeat(self, details: object = None) -> None:
+        """Say that the step lives, and how far it is, for the attempt that follows if this one dies.
+
+        Details are stored at most once a second: a crash may cost what was said since; a failure or a timeout costs
+        nothing.
+
+        Args:
+            details: small and encodable, say a cursor; the next attempt finds them in ``last_heartbeat``.
+
+        Raises:
+            StepTimeoutError: this attempt was given up; nothing it does is recorded any more.
+            InvalidRequestError: the details are too large or cannot be encoded.
+        """
+        self.beat(details)
 
     def progress(self, done: float, total: float | None = None, unit: str = "items") -> None:
         """Say how far the job is; stored with the next checkpoint."""

@@ -24,11 +24,13 @@ class StepOptions:
         key: str | None,
         retry: RetryPolicy,
         timeout_ms: int,
+        heartbeat_ms: int | None,
         register: Callable[[AttemptOp[object]], None],
     ) -> None:
         self._key = key
         self._retry = retry
         self._timeout_ms = timeout_ms
+        self._heartbeat_ms = heartbeat_ms
         self._register = register
 
     def step(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> StepOp[T]:
@@ -39,6 +41,7 @@ class StepOptions:
             key=self._key,
             retry=self._retry,
             timeout_ms=self._timeout_ms,
+            heartbeat_ms=self._heartbeat_ms,
             into=return_type(fn),
         )
 
@@ -52,6 +55,7 @@ class StepOptions:
             key=self._key,
             retry=self._retry,
             timeout_ms=self._timeout_ms,
+            heartbeat_ms=self._heartbeat_ms,
             into=return_type(fn),
         )
 

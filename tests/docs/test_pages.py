@@ -34,7 +34,7 @@ def examples(page: Path) -> list[tuple[str, str, str, str, str]]:
 
 
 @pytest.mark.parametrize("always_replay", [False, True])
-@pytest.mark.parametrize(("name_of_page", "count"), [("writing-workflows", 18), ("lanes", 2)])
+@pytest.mark.parametrize(("name_of_page", "count"), [("writing-workflows", 19), ("lanes", 2)])
 def test_every_example_gives_what_the_page_says(name_of_page: str, count: int, always_replay: bool) -> None:
     page = ROOT / "docs" / f"{name_of_page}.md"
     found = workflows_of(page)
