@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from orchestrator.errors import ValueNotEncodableError, ValueTooLargeError
-from orchestrator.limits import MAX_VALUE_BYTES
+from orchestrator.limits import MAX_PAYLOAD_BYTES, MAX_VALUE_BYTES
 
 T = TypeVar("T")
 
@@ -34,8 +34,18 @@ def encode(value: object, *, what: str = "value", limit_bytes: int = MAX_VALUE_B
     except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise ValueNotEncodableError(f"The {what} cannot be stored: {error}") from error
     if len(data) > limit_bytes:
-        raise ValueTooLargeError(f"The {what} takes {len(data)} bytes; a checkpoint holds {limit_bytes}")
+        raise ValueTooLargeError(f"The {what} takes {len(data)} bytes; at most {limit_bytes} are kept")
     return data
+
+
+def encode_payload(payload: object) -> bytes:
+    """Encode a job's payload, which its object keeps in several rows when one does not hold it.
+
+    Raises:
+        ValueNotEncodableError: it holds something MessagePack has no form for.
+        ValueTooLargeError: it is larger than payloads may be.
+    """
+    return encode(payload, what="payload", limit_bytes=MAX_PAYLOAD_BYTES)
 
 
 def decode(data: bytes) -> object:

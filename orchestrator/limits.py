@@ -14,8 +14,10 @@ MAX_INLINE_BYTES: Final = 400_000
 MAX_ERROR_CHARS: Final = 4_000
 #: Largest result of a step; above a row's size it goes to object storage. It is in memory whole, of 128 MB for all.
 MAX_LARGE_VALUE_BYTES: Final = 16_000_000
-#: Largest HTTP request body; a payload must fit a row with room for the columns beside it.
-MAX_BODY_BYTES: Final = 1_500_000
+#: Largest payload of a job (Trigger.dev's 3 MB, anchors.md §1a row 10); it is in memory whole while its job works.
+MAX_PAYLOAD_BYTES: Final = 3_000_000
+#: Largest HTTP request body: a payload, its other form as JSON, and the options.
+MAX_BODY_BYTES: Final = 3_500_000
 #: Deepest nesting of a JSON body; deeper ones are made to exhaust parsers.
 MAX_JSON_DEPTH: Final = 64
 #: Most headers of a request and bytes in them, and in its address: Cloudflare allows 128 KB in all, which no caller

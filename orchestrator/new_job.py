@@ -26,7 +26,7 @@ def new_job(request: CreateJob, version: int, now_ms: int) -> JobRow:
         status=status,
         phase="main",
         epoch=0,
-        payload=codec.encode(request.payload, what="payload"),
+        payload=codec.encode_payload(request.payload),
         options=codec.encode(options),
         parent=None if request.parent is None else codec.encode(request.parent),
         created_at_ms=now_ms,

@@ -76,7 +76,7 @@ def _pass_on(state: JobState, request: CreateJob, found: Created) -> Created:
 
 def _push_back(state: JobState, job: JobRow, request: CreateJob) -> None:
     """Take the payload of the latest call, and start that much later. A job that waits for its lane keeps its place."""
-    job.payload = codec.encode(request.payload, what="payload")
+    job.payload = codec.encode_payload(request.payload)
     if job.due_at_ms is not None and state.tickets.get() is None:
         job.due_at_ms = debounced_until_ms(request.options, job.created_at_ms, state.now_ms())
     job.revision += 1
@@ -94,7 +94,7 @@ def _released(job: JobRow, options: JobOptions, now_ms: int) -> bool:
 
 def _same(stored: bytes, payload: object) -> bool:
     """Compare payloads as JSON: the order of an object's members says nothing."""
-    return _canonical(codec.decode(stored)) == _canonical(codec.decode(codec.encode(payload, what="payload")))
+    return _canonical(codec.decode(stored)) == _canonical(codec.decode(codec.encode_payload(payload)))
 
 
 def _canonical(value: object) -> bytes:

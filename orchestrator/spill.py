@@ -1,13 +1,13 @@
-"""Large values of a job's one row, each in a row of its own.
+"""Large values of a job's one row, each in rows of its own.
 
-Production refuses rows above 2 MB, all columns together (platform.md §1.1), and payload, metadata and result may each
-be almost as large as that.
+Production refuses rows above 2 MB, all columns together (platform.md §1.1); payload, metadata and result may each be
+almost as large as that, or larger.
 """
 
 from __future__ import annotations
 
 from orchestrator.columns import blob
-from orchestrator.limits import MAX_INLINE_BYTES
+from orchestrator.limits import MAX_INLINE_BYTES, MAX_VALUE_BYTES
 from orchestrator.ports import Sql
 
 #: What the column holds instead of such a value; no stored value begins so.
@@ -29,13 +29,14 @@ class Spill:
                 self._sql.execute("delete from job_value where name = ?", name)
             return value
         if self._stored.get(name) is not value:
-            self._sql.execute("create table if not exists job_value (name text primary key, value blob) without rowid")
             self._sql.execute(
-                """insert into job_value (name, value) values (?, ?)
-                on conflict (name) do update set value = excluded.value""",
-                name,
-                value,
+                """create table if not exists job_value
+                (name text, part integer, value blob, primary key (name, part)) without rowid"""
             )
+            self._sql.execute("delete from job_value where name = ?", name)
+            for part, begin in enumerate(range(0, len(value), MAX_VALUE_BYTES)):
+                chunk = value[begin : begin + MAX_VALUE_BYTES]
+                self._sql.execute("insert into job_value (name, part, value) values (?, ?, ?)", name, part, chunk)
             self._stored[name] = value
         return _ELSEWHERE
 
@@ -44,7 +45,8 @@ class Spill:
         if column != _ELSEWHERE:
             self._stored.pop(name, None)
             return column
-        value = blob(self._sql.execute("select value from job_value where name = ?", name)[0][0])
+        rows = self._sql.execute("select value from job_value where name = ? order by part", name)
+        value = b"".join(blob(row[0]) for row in rows)
         self._stored[name] = value
         return value
 

@@ -297,7 +297,7 @@ def test_a_row_is_never_larger_than_production_allows() -> None:
 
     for always_replay in (False, True):
         world = World(full, always_replay=always_replay)
-        job_id = world.start("full", {"text": "p" * 1_500_000})
+        job_id = world.start("full", {"text": "p" * 2_900_000})
         asyncio.run(world.run())
         view = world.view(job_id)
         assert (view.status, len(str(view.result))) == (JobStatus.COMPLETED, 1_500_000)

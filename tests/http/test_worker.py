@@ -10,7 +10,7 @@ import pytest
 
 from durable.queues import DEAD_LETTER_QUEUE
 from local.process import LocalStack, wait_until
-from orchestrator.limits import MAX_BODY_BYTES
+from orchestrator.limits import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES
 from tests.http.support import problem
 
 QUEUE = "orchestrator-default-queue"
@@ -90,6 +90,19 @@ def test_an_integer_beyond_64_bits_is_refused(client: httpx.Client) -> None:
     # The payload model of the ingestion workflows ignores what it does not know, but the journal has to store it.
     body = {"workflow": "trigger-ingestion-job", "payload": {"jobId": "a", "organizationId": "b", "extra": 2**70}}
     assert client.post("/v1/jobs", json=body).status_code == 422
+
+
+def test_the_largest_payload_is_kept_as_it_is(client: httpx.Client) -> None:
+    def post(chars: int) -> httpx.Response:
+        payload = {"jobId": "large", "organizationId": "large", "extra": "x" * chars}
+        body = {"workflow": "trigger-ingestion-job", "payload": payload, "options": {"delay": 3600}}
+        return client.post("/v1/jobs", json=body, headers={"idempotency-key": "the-largest-payload"})
+
+    created, again = (post(MAX_PAYLOAD_BYTES - 1_000) for _ in range(2))
+    assert (created.status_code, again.json()) == (202, {**created.json(), "deduplicated": True})
+    job = client.get(f"/v1/jobs/{created.json()['id']}/export").json()["job"]
+    assert job["payload"]["extra"] == "x" * (MAX_PAYLOAD_BYTES - 1_000)
+    problem(post(MAX_PAYLOAD_BYTES + 1_000), 413, "value_too_large")
 
 
 def test_large_bodies(client: httpx.Client) -> None:
