@@ -153,8 +153,9 @@ async def _begin(namespace_id: str) -> DoomedNamespace | None:
 
 
 async def _remove(namespace_id: str) -> bool:
+    exact = services().settings.platform.namespace_count == "exact"
     async with services().database().transaction() as connection:
-        return await deletion.remove_namespace(connection, namespace_id)
+        return await deletion.remove_namespace(connection, namespace_id, exact=exact)
 
 
 async def _reopen(namespace_id: str) -> None:

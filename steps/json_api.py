@@ -89,6 +89,19 @@ class JsonApi:
         self._raise_for_status(response)
         return self._decode(response.body, answer_type)
 
+    async def get_if_found(self, path: str, answer_type: type[T]) -> T | None:
+        """Get ``path`` and return the decoded answer; one of 404 gives None.
+
+        Raises:
+            RetryableError: see :meth:`post`.
+            NonRetryableError: see :meth:`post`.
+        """
+        response = await self._send_bytes(path, None, {}, method="GET")
+        if response.status == 404:
+            return None
+        self._raise_for_status(response)
+        return self._decode(response.body, answer_type)
+
     async def delete_if_found(self, path: str) -> None:
         """Send a DELETE; an answer of 404 is no error.
 

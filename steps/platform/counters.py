@@ -64,8 +64,23 @@ async def remove_ingest_job(connection: Connection, namespace_id: str) -> None:
     )
 
 
-async def remove_namespace(connection: Connection, organization_id: str) -> None:
-    """Take a deleted namespace off."""
+async def remove_namespace(connection: Connection, organization_id: str, *, exact: bool) -> None:
+    """Take a namespace off whose row is deleted.
+
+    Args:
+        connection: a transaction.
+        organization_id: whose namespace it was.
+        exact: count those that are left: namespaces made through the public API were never added (W-24).
+    """
+    if not exact:
+        await connection.execute(
+            """update organization set "totalNamespaces" = "totalNamespaces" - 1 where id = $1""", organization_id
+        )
+        return
+    # A statement of its own: behind the lock, the count sees every namespace that is in the counter already.
+    await connection.fetchrow("select 1 from organization where id = $1 for no key update", organization_id)
     await connection.execute(
-        """update organization set "totalNamespaces" = "totalNamespaces" - 1 where id = $1""", organization_id
+        """update organization set "totalNamespaces" =
+            (select count(*)::int from namespace where "organizationId" = $1) where id = $1""",
+        organization_id,
     )

@@ -143,11 +143,16 @@ async def tenants_after(connection: Connection, namespace_id: str, after: str, l
     return [str(row["tenant"]) for row in rows]
 
 
-async def remove_namespace(connection: Connection, namespace_id: str) -> bool:
+async def remove_namespace(connection: Connection, namespace_id: str, *, exact: bool) -> bool:
     """Delete the namespace's row and what hangs on it; False when it still has ingest jobs.
 
     A webhook limited to this namespace alone is disabled: without its last link it would be told of everything that
     happens in the organization (W-08).
+
+    Args:
+        connection: a transaction.
+        namespace_id: the ``namespace`` row; one that is gone counts nothing.
+        exact: see :func:`steps.platform.counters.remove_namespace`.
     """
     row = await connection.fetchrow('select "organizationId" from namespace where id = $1 for update', namespace_id)
     if row is None:
@@ -156,7 +161,7 @@ async def remove_namespace(connection: Connection, namespace_id: str) -> bool:
         return False
     await _disable_webhooks_of(connection, namespace_id)
     await connection.execute("delete from namespace where id = $1", namespace_id)
-    await counters.remove_namespace(connection, str(row["organizationId"]))
+    await counters.remove_namespace(connection, str(row["organizationId"]), exact=exact)
     return True
 
 

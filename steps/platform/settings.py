@@ -18,12 +18,15 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
         usage_reset: ``USAGE_RESET``: ``catch_up`` with days that were missed, or ``original``, which waits a month.
         namespace_leftovers: ``NAMESPACE_LEFTOVERS``: a deleted namespace's unused uploads and vector namespaces are
             removed (``remove``), or stay for ever (``keep``).
+        namespace_count: ``NAMESPACE_COUNT``: a deleted namespace leaves its organization with the number of namespaces
+            that there are (``exact``), or with one fewer than before (``original``).
         assets_url: ``ASSETS_S3_URL``: public address of the bucket of assets, which their URLs begin with.
     """
 
     page_accounting: Literal["exact", "original"] = "exact"
     usage_reset: Literal["catch_up", "original"] = "catch_up"
     namespace_leftovers: Literal["remove", "keep"] = "remove"
+    namespace_count: Literal["exact", "original"] = "exact"
     assets_url: str | None = None
 
     @classmethod
@@ -37,6 +40,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
             "page_accounting": "PAGE_ACCOUNTING",
             "usage_reset": "USAGE_RESET",
             "namespace_leftovers": "NAMESPACE_LEFTOVERS",
+            "namespace_count": "NAMESPACE_COUNT",
             "assets_url": "ASSETS_S3_URL",
         }
         given = {field: env[name] for field, name in names.items() if env.get(name)}

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from orchestrator.errors import NonRetryableError
 from orchestrator.ports import Http
 from steps.json_api import JsonApi
 from steps.vectors import Match, MetadataValue, VectorRow, delete_each
+from steps.vectors.attribute_types import fitted
 from steps.vectors.metadata import stored_metadata
 
 MANAGED_REGION = "aws-us-east-1"
@@ -19,6 +21,16 @@ SCHEMA: dict[str, object] = {
     "text": {"type": "string", "full_text_search": True},
     "_node_content": {"type": "string", "filterable": False},
 }
+
+
+#: Statuses of a write that has a value of the wrong type.
+_BAD_WRITE = frozenset({400, 422})
+#: Times that a write is fitted once more to the attributes' types: others may add attributes at the same moment.
+MAX_FITTINGS = 3
+
+
+class _Attribute(msgspec.Struct, frozen=True):
+    type: str
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -53,20 +65,46 @@ class TurbopufferStore:
             secret=api_key,
         )
         self._path = f"/v2/namespaces/{namespace}"
+        self._schema_path = f"/v1/namespaces/{namespace}/schema"
         self._schema_declared = False
+        #: Of the namespace's attributes; known once a write was refused.
+        self._types: dict[str, str] | None = None
 
     async def upsert(self, rows: Sequence[VectorRow]) -> None:
         """See :class:`steps.vectors.VectorStore`."""
-        if not rows:
-            return
+        fittings = 0
+        while rows:
+            try:
+                await self._write(rows)
+            except NonRetryableError as error:
+                fittings += 1
+                refused = error.details.get("status") in _BAD_WRITE
+                if not refused or fittings > MAX_FITTINGS or not await self._learn_types(rows):
+                    raise
+            else:
+                return
+
+    async def _write(self, rows: Sequence[VectorRow]) -> None:
+        attributes = [stored_metadata(row.metadata) for row in rows]
+        if self._types is not None:
+            attributes = fitted(attributes, self._types)
         upsert_rows = [
-            {**stored_metadata(row.metadata), "id": row.id, "vector": row.vector, "text": row.text} for row in rows
+            {**own, "id": row.id, "vector": row.vector, "text": row.text}
+            for row, own in zip(rows, attributes, strict=True)
         ]
         body: dict[str, object] = {"upsert_rows": upsert_rows, "disable_backpressure": True}
         if not self._schema_declared:
             body |= {"distance_metric": "cosine_distance", "schema": SCHEMA}
         await self._api.post(self._path, body, _Written)
         self._schema_declared = True
+
+    async def _learn_types(self, rows: Sequence[VectorRow]) -> bool:
+        """Ask for the types of the namespace's attributes; tell whether that changes how the rows are written."""
+        found = await self._api.get_if_found(self._schema_path, dict[str, _Attribute]) or {}
+        before, self._types = self._types, {name: attribute.type for name, attribute in found.items()}
+        attributes = [stored_metadata(row.metadata) for row in rows]
+        written = attributes if before is None else fitted(attributes, before)
+        return fitted(attributes, self._types) != written
 
     async def delete_document(self, document_id: str) -> int | None:
         """See :class:`steps.vectors.VectorStore`."""

@@ -182,6 +182,24 @@ class VectorStoreConformance:
 
         using(stores, scenario)
 
+    def test_values_of_another_type_than_before_lose_no_document(self, stores: Stores) -> None:
+        """Stores that keep types may write a value in the attribute's type, or beside it (W-13)."""
+
+        async def scenario(store_for: StoreFor) -> None:
+            store = store_for("ns1", None)
+            await store.upsert([row("d1", "a", EAST, year="2020", tags=["a"], score=1)])
+            await store.upsert([row("d2", "a", EAST, year=2021, tags="b", score="high")])
+            await store_for("ns1", None).upsert([row("d3", "a", EAST, year=["2022"], tags=True, score=0.5)])
+            await store.upsert([row("d4", "a", EAST, new=1), row("d4", "b", EAST, new="one")])
+            found = {match.id: match.metadata for match in await store.query(EAST, top_k=10)}
+            assert sorted(found) == ["d1#a", "d2#a", "d3#a", "d4#a", "d4#b"]
+            assert found["d2#a"]["year"] in ("2021", 2021)
+            assert "high" in found["d2#a"].values()
+            assert ["2022"] in found["d3#a"].values()
+            assert await store.delete_document("d2") in (1, None)
+
+        using(stores, scenario)
+
     @pytest.mark.parametrize("text", ["", " \n", "東京 🚀 \u2028", "x" * 100_000])
     def test_any_text_is_kept(self, stores: Stores, text: str) -> None:
         async def scenario(store_for: StoreFor) -> None:

@@ -42,19 +42,27 @@ Row = dict[str, object]
 
 
 class TurbopufferStub:
-    """Namespaces come into being with their first write, which must declare what they need."""
+    """Namespaces come into being with their first write, which must declare what they need.
+
+    An attribute has the type of its first value for ever: a write with a value of another is refused whole.
+    """
 
     def __init__(self) -> None:
         self.namespaces: dict[str, dict[str, Row]] = {}
+        #: Of each namespace's attributes.
+        self.types: dict[str, dict[str, str]] = {}
 
     def __call__(self, request: Received) -> Reply:
         if request.headers.get("authorization") != f"Bearer {SECRET}":
             return Reply(401, f"invalid key {SECRET}".encode(), {"content-type": "text/plain"})
+        if request.method == "GET":
+            return self._schema(request.path)
         found = re.fullmatch(r"/v2/namespaces/([A-Za-z0-9\-_.]{1,128})(/query)?", request.path)
         if found is None or request.method not in ("POST", "DELETE"):
             return _turbopuffer_error("not found", 404)
         if request.method == "DELETE":
             gone = None if found[2] else self.namespaces.pop(found[1], None)
+            self.types.pop(found[1], None)
             return _turbopuffer_error("not found", 404) if gone is None else json_reply({"status": "OK"})
         try:
             if found[2]:
@@ -74,11 +82,10 @@ class TurbopufferStub:
         rows = write.upsert_rows or []
         if not rows or not write.disable_backpressure:
             return _turbopuffer_error("no rows, or backpressure left on", 400)
-        if name not in self.namespaces:
-            if write.distance_metric != "cosine_distance" or write.schema != FIRST_WRITE_SCHEMA:
-                return _turbopuffer_error("the first write must declare the metric and the schema", 400)
-            self.namespaces[name] = {}
-        stored = self.namespaces[name]
+        declared = write.distance_metric == "cosine_distance" and write.schema == FIRST_WRITE_SCHEMA
+        if name not in self.namespaces and not declared:
+            return _turbopuffer_error("the first write must declare the metric and the schema", 400)
+        stored = self.namespaces.get(name, {})
         lengths = {len(_vector(row)) for row in [*stored.values(), *rows]}
         if len(lengths) != 1:
             return _turbopuffer_error(f"vectors must have one length, not {sorted(lengths)}", 400)
@@ -86,8 +93,20 @@ class TurbopufferStub:
             key = row["id"]
             if not isinstance(key, str) or len(key.encode()) > 64 or any(name.startswith("$") for name in row):
                 return _turbopuffer_error("bad id or attribute name", 400)
-            stored[key] = row
+        types = dict(self.types.get(name, {"id": "string", "text": "string", "_node_content": "string"}))
+        for row in rows:
+            for key, value in row.items():
+                if key != "vector" and types.setdefault(key, _type_of(value)) != _type_of(value):
+                    return _turbopuffer_error(f"attribute {key} is of type {types[key]}", 400)
+        self.types[name] = types
+        self.namespaces[name] = {**stored, **{str(row["id"]): row for row in rows}}
         return json_reply({"status": "OK", "rows_affected": len(rows)})
+
+    def _schema(self, path: str) -> Reply:
+        found = re.fullmatch(r"/v1/namespaces/([A-Za-z0-9\-_.]{1,128})/schema", path)
+        if found is None or found[1] not in self.types:
+            return _turbopuffer_error("namespace not found", 404)
+        return json_reply({key: {"type": kind, "filterable": True} for key, kind in self.types[found[1]].items()})
 
     def _query(self, name: str, query: _TurbopufferQuery) -> Reply:
         if name not in self.namespaces:
@@ -106,6 +125,21 @@ def _passes(row: Row, filters: tuple[str, list[tuple[str, str, str]]]) -> bool:
     assert filters[0] == "And"
     assert all(operator == "Eq" for _, operator, _ in filters[1])
     return all(row.get(name) == value for name, _, value in filters[1])
+
+
+def _type_of(value: object) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case int():
+            return "int"
+        case float():
+            return "float"
+        case str():
+            return "string"
+        case _:
+            assert msgspec.convert(value, list[str]) is not None
+            return "[]string"
 
 
 def _vector(row: Row) -> list[float]:

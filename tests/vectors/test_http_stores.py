@@ -212,7 +212,8 @@ def failing(request: pytest.FixtureRequest, stores: Stores, stub: StubServer) ->
         with pytest.raises(OrchestratorError) as caught:
             using(stores, scenario)
         assert SECRET not in f"{caught.value!r} {caught.value.details}"
-        assert len(stub.received) == 1, "the engine retries, not the client"
+        # Why Turbopuffer refuses a write may be seen in its schema.
+        assert len([sent for sent in stub.received if sent.method != "GET"]) == 1, "the engine retries, not the client"
         return caught.value
 
     return run
