@@ -46,6 +46,18 @@ class _Answer(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class Scanned(msgspec.Struct, frozen=True):
+    """Some keys of a database.
+
+    Attributes:
+        cursor: where the next ones are; None at the end.
+        keys: found on the way.
+    """
+
+    cursor: str | None
+    keys: list[str]
+
+
 class Redis:
     """A client of one database. Error codes begin with ``redis_``; see :class:`steps.json_api.JsonApi`.
 
@@ -97,6 +109,29 @@ class Redis:
             (count,) = await self.pipeline([("DEL", *group)])
             removed += msgspec.convert(count, int)
         return removed
+
+    async def scan(self, cursor: str | None, pattern: str, count: int) -> Scanned:
+        """Look at about ``count`` keys; return those that fit a pattern. A full walk finds every key that stays there.
+
+        Raises:
+            RetryableError: another attempt may succeed.
+            NonRetryableError: it cannot.
+        """
+        (answer,) = await self.pipeline([("SCAN", cursor or "0", "MATCH", pattern, "COUNT", str(count))])
+        try:
+            after, keys = msgspec.convert(answer, tuple[str | int, list[str]])
+        except msgspec.ValidationError as error:
+            raise self._api.bad_answer(f"unexpected result of SCAN: {error}") from error
+        return Scanned(None if str(after) == "0" else str(after), keys)
+
+    async def expire(self, keys: Sequence[str], seconds: int) -> None:
+        """Give those keys a time to live that have none, in one request.
+
+        Raises:
+            RetryableError: another attempt may succeed; some may have got theirs already.
+            NonRetryableError: it cannot.
+        """
+        await self.pipeline([("EXPIRE", key, str(seconds), "NX") for key in keys])
 
     async def pipeline(self, commands: Sequence[Command]) -> list[object]:
         """Run commands in order in one request; return their results. They are no transaction.

@@ -12,6 +12,7 @@ from typing import LiteralString
 import msgspec
 
 from orchestrator.ports import Blobs, Connection, Database
+from tests.redis.stub import RedisStub
 from tests.vectors.stores import PineconeStub, TurbopufferStub
 
 Row = dict[str, object]
@@ -38,11 +39,15 @@ _VECTORS: LiteralString = """select jsonb_build_object('namespace', namespace, '
 
 
 class Picture(msgspec.Struct):
-    """Everything there is, by name: rows of each table, objects of each bucket, vectors of each store's namespace."""
+    """Everything there is, by name: rows of each table, objects of each bucket, vectors of each store's namespace.
+
+    ``redis`` has the seconds that each key has to live, None for those without an end.
+    """
 
     tables: dict[str, list[Row]]
     objects: dict[str, dict[str, str]]
     vectors: dict[str, dict[str, object]]
+    redis: dict[str, int | None]
 
     def row(self, table: str, row_id: str) -> Row:
         """Return one row."""
@@ -63,6 +68,7 @@ class Picture(msgspec.Struct):
         """Return everything as lines, without what may differ between two correct runs: times, the order of sums."""
         found = [f"{name}: {settled(row)!r}" for name, rows in self.tables.items() for row in rows]
         found += [f"{bucket}/{key}: {digest}" for bucket, keys in self.objects.items() for key, digest in keys.items()]
+        found += [f"redis {key}: {lifetime_s}" for key, lifetime_s in self.redis.items()]
         for namespace, rows in self.vectors.items():
             found += [f"vector {namespace} {row_id}: {row!r}" for row_id, row in rows.items()]
         return Counter(found)
@@ -78,7 +84,11 @@ def differences(found: Picture, expected: Picture) -> list[str]:
 
 
 async def take(
-    database: Database, buckets: Mapping[str, Blobs], turbopuffer: TurbopufferStub, pinecone: PineconeStub
+    database: Database,
+    buckets: Mapping[str, Blobs],
+    turbopuffer: TurbopufferStub,
+    pinecone: PineconeStub,
+    redis: RedisStub,
 ) -> Picture:
     """Return what is there."""
     vectors: dict[str, dict[str, object]] = {}
@@ -92,6 +102,7 @@ async def take(
         tables={name: await rows(database, query) for name, query in TABLES.items()},
         objects={name: await objects(blobs) for name, blobs in buckets.items()},
         vectors={name: kept for name, kept in vectors.items() if kept},
+        redis={key: redis.lifetimes.get(key) for key in redis.strings},
     )
 
 

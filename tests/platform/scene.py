@@ -63,6 +63,12 @@ TEXT = "A text in the payload.\n\nIts second paragraph."
 PINECONE_ORIGIN = "https://scene.pinecone.example.com"
 TURBOPUFFER_ORIGIN = "https://aws-us-east-1.turbopuffer.com"
 
+#: The platform's cache, a counter of its own, and what a parse that nobody remembers has left.
+REDIS = {
+    f"webhook:org:{ORGANIZATION}": "[]",
+    "ratelimit:api": "1",
+    **{f"results_00000000-0000-4000-8000-000000000000_{number}": "[]" for number in range(3)},
+}
 EVERYWHERE, SCOPED, SCOPED_TWICE, DISABLED = "wh_everywhere", "wh_scoped", "wh_twice", "wh_disabled"
 TRIGGERS = [f"{subject}.{what}" for subject in ("document", "ingest_job") for what in ("ready", "error", "deleted")]
 

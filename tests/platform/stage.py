@@ -18,6 +18,7 @@ from orchestrator.workflow import discover
 from steps.billing.settings import StripeSettings
 from steps.embeddings.config import EmbeddingSettings
 from steps.platform.settings import PlatformSettings
+from steps.redis import RedisSettings
 from steps.services import Services, Settings
 from tests.billing.stub import API_KEY, StripeStub
 from tests.embeddings.stub_server import Received, Reply
@@ -26,6 +27,7 @@ from tests.platform import demo_files, picture, scene
 from tests.platform.faults import CrashingDatabase
 from tests.platform.picture import Picture
 from tests.platform.stubs import StubHttp
+from tests.redis.stub import TOKEN, RedisStub
 from tests.vectors.stores import PineconeStub, TurbopufferStub
 from tests.webhooks.stubs import Receivers
 
@@ -34,6 +36,7 @@ EMBEDDINGS_ORIGIN = "https://embeddings.example.com"
 FILES_ORIGIN = "https://files.example.com"
 DEMO_ORIGIN = "https://assets.agentset.ai"
 HOOKS_ORIGIN = "https://hooks.example.com"
+REDIS_ORIGIN = "https://redis.example.com"
 
 
 class Play:
@@ -47,6 +50,7 @@ class Play:
         http: the outside world.
         turbopuffer: what it stores.
         pinecone: what it stores.
+        redis: what it keeps.
         stripe: what it has counted.
         receivers: what webhooks got.
     """
@@ -54,7 +58,8 @@ class Play:
     def __init__(self, url: str, admin: Database, *, before: int, after: int, always_replay: bool) -> None:
         self.admin = admin
         self.buckets = {"blobs": MemoryBlobs(), "images": MemoryBlobs(), "assets": MemoryBlobs()}
-        self.turbopuffer, self.pinecone = TurbopufferStub(), PineconeStub()
+        self.turbopuffer, self.pinecone, self.redis = TurbopufferStub(), PineconeStub(), RedisStub()
+        self.redis.strings |= scene.REDIS
         self.http = StubHttp(
             {
                 scene.PINECONE_ORIGIN: self.pinecone,
@@ -62,11 +67,13 @@ class Play:
                 EMBEDDINGS_ORIGIN: embeddings,
                 FILES_ORIGIN: _file,
                 DEMO_ORIGIN: demo_files.serve,
+                REDIS_ORIGIN: self.redis,
             }
         )
         self.settings = Settings(
             embeddings=EmbeddingSettings(embeddings_url=EMBEDDINGS_ORIGIN + "/v1"),
             vectors=scene.VECTOR_SETTINGS,
+            redis=RedisSettings(url=REDIS_ORIGIN, token=TOKEN),
             stripe=StripeSettings(api_key=API_KEY),
             platform=PlatformSettings(assets_url=scene.ASSETS_URL),
         )
@@ -96,7 +103,7 @@ class Play:
 
     async def picture(self) -> Picture:
         """Return everything there is."""
-        return await picture.take(self.admin, self.buckets, self.turbopuffer, self.pinecone)
+        return await picture.take(self.admin, self.buckets, self.turbopuffer, self.pinecone, self.redis)
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -10,7 +10,6 @@ import pytest
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import RetryJob
 from steps.platform.settings import PlatformSettings
-from steps.redis import RedisSettings
 from tests.embeddings.stub_server import Received, Reply, json_reply
 from tests.platform import scene
 from tests.platform.counting import assert_counted
@@ -18,7 +17,6 @@ from tests.platform.picture import Picture, Row
 from tests.platform.stage import Outcome, Play, Stage
 
 DOWN = json_reply({"error": "down for maintenance"}, 503)
-REDIS_ORIGIN = "https://redis.example.com"
 
 
 def gone(outcome: Outcome, table: str) -> set[str]:
@@ -185,21 +183,8 @@ def test_delivery_ends_with_the_last_webhook(stage: Stage) -> None:
     ],
 )
 def test_the_platform_reads_its_webhooks_again(stage: Stage, workflow: str, payload: Row) -> None:
-    sent: list[object] = []
-
-    async def with_redis(play: Play) -> None:
-        def answer(received: Received) -> Reply:
-            sent.append(received.json())
-            return json_reply([{"result": 1}])
-
-        play.http.routes[REDIS_ORIGIN] = answer
-        redis = RedisSettings(url=REDIS_ORIGIN, token="a token")
-        play.settings = msgspec.structs.replace(play.settings, redis=redis)
-        play.world.services = play.services()
-
-    stage.run(workflow, payload, prepare=with_redis)
-    assert sent
-    assert all("webhook:org:org1" in str(command) for command in sent)
+    outcome = stage.run(workflow, payload)
+    assert set(outcome.before.redis) - set(outcome.picture.redis) == {f"webhook:org:{scene.ORGANIZATION}"}
 
 
 def test_leftovers_of_a_namespace_may_be_kept(stage: Stage) -> None:

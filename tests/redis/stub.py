@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -15,11 +16,16 @@ MAX_KEY_BYTES = 32_768
 
 
 class RedisStub:
-    """Serves ``POST /`` (one command) and ``POST /pipeline``; keeps strings, and lists to have keys of another kind."""
+    """Serves ``POST /`` (one command) and ``POST /pipeline``; keeps strings, and lists to have keys of another kind.
+
+    Time passes for nothing: what has an end is only noted.
+    """
 
     def __init__(self) -> None:
         self.strings: dict[str, str] = {}
         self.lists: dict[str, list[str]] = {}
+        #: Seconds to live, of keys that have an end.
+        self.lifetimes: dict[str, int] = {}
         #: Every command that was run, in order.
         self.commands: list[list[str]] = []
         #: Commands that the token may not use.
@@ -63,8 +69,19 @@ class RedisStub:
                 for key in keys:
                     self.strings.pop(key, None)
                     self.lists.pop(key, None)
+                    self.lifetimes.pop(key, None)
                 return {"result": len(keys)}
-            case ["GET" | "SET" | "DEL", *_]:
+            case ["SCAN", cursor, "MATCH", pattern, "COUNT", count] if cursor.isdecimal() and count.isdecimal():
+                keys = sorted([*self.strings, *self.lists])
+                after = int(cursor) + int(count)
+                found = [key for key in keys[int(cursor) : after] if fnmatchcase(key, pattern)]
+                return {"result": [str(after) if after < len(keys) else "0", found]}
+            case ["EXPIRE", key, seconds, "NX"] if seconds.isdecimal():
+                if key in self.lifetimes or (key not in self.strings and key not in self.lists):
+                    return {"result": 0}
+                self.lifetimes[key] = int(seconds)
+                return {"result": 1}
+            case ["GET" | "SET" | "DEL" | "SCAN" | "EXPIRE", *_]:
                 return {"error": f"ERR wrong number of arguments for '{command[0].lower()}' command"}
             case _:
                 return {"error": "ERR Command is not available"}

@@ -114,3 +114,23 @@ def test_without_settings_there_is_no_redis() -> None:
     settings = RedisSettings.from_env({"REDIS_URL": "https://x", "REDIS_TOKEN": TOKEN})
     assert redis_for(settings, HttpxHttp()) is not None
     assert TOKEN not in repr(settings)
+
+
+def test_keys_are_walked_and_given_an_end(server: StubServer, database: RedisStub) -> None:
+    database.strings |= {f"results_{number}": "x" for number in range(5)} | {"webhook:org:1": "x"}
+    database.lifetimes["results_4"] = 5
+
+    async def walk(redis: Redis) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            scanned = await redis.scan(cursor, "results_*", 2)
+            found += scanned.keys
+            cursor = scanned.cursor
+            if cursor is None:
+                return found
+
+    keys = using(server, walk)
+    assert sorted(keys) == [f"results_{number}" for number in range(5)]
+    using(server, lambda redis: redis.expire(keys, 60))
+    assert database.lifetimes == dict.fromkeys(keys, 60) | {"results_4": 5}

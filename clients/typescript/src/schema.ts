@@ -3307,6 +3307,11 @@ export interface components {
             cleanup?: boolean;
         };
         /**
+         * ExpireBatchesPayload
+         * @description Nothing to choose.
+         */
+        ExpireParserBatchesPayload: Record<string, never>;
+        /**
          * IngestionPayload
          * @description Which ingest job. ``organization_id`` is not needed, and absent from some producers' messages.
          * @example {
