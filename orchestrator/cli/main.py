@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import control, dev, doctor, jobs, keys, operations, provision
+from orchestrator.cli.dashboard import command as dashboard
 
 app = typer.Typer(
     name="orchestrator",
@@ -39,6 +40,7 @@ def root(
 
 
 jobs.register(app)
+dashboard.register(app)
 control.register(app)
 operations.register(app)
 keys.register(app)
