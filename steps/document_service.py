@@ -73,7 +73,8 @@ async def process_by_service(job: JobContext, document_id: str, started: Started
     )
     if loop.state.totals.chunks:
         await tolerated(job, job.step("tie chunk file", content.tie_file))
-    return loop.state.totals
+    # A paged file without any text has pages all the same.
+    return msgspec.structs.replace(loop.state.totals, paper_pages=result.total_pages)
 
 
 async def tolerated(job: JobContext, step: StepOp[T]) -> None:

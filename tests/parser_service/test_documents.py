@@ -270,6 +270,23 @@ def test_nothing_to_read_is_no_failure(stage: Stage, service: ParserWorld) -> No
     assert document["documentProperties"] == {"fileSize": 3, "mimeType": None}
 
 
+def test_a_paged_file_without_any_text_has_its_pages_all_the_same(stage: Stage, service: ParserWorld) -> None:
+    service.parser.outcome = lambda call: {
+        "status": 200,
+        "metadata": {"size_in_bytes": 3, "filetype": "application/pdf"},
+        "total_characters": 0,
+        "total_chunks": 0,
+        "total_batches": 0,
+        "total_pages": 12,
+        "results_id": "x",
+        "batch_template": "results_x_[BATCH_INDEX]",
+    }
+    outcome = stage.run(Scenario(payload={"type": "TEXT", "text": TEXT}))
+    document = outcome.picture.document
+    assert (document["status"], document["totalChunks"], document["totalPages"]) == ("COMPLETED", 0, 12)
+    assert outcome.picture.namespace["totalPages"] == 12
+
+
 # -- the callback ----------------------------------------------------------------------------------------------------
 
 
