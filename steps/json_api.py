@@ -153,13 +153,18 @@ class JsonApi:
         try:
             return msgspec.json.decode(body, type=answer_type)
         except msgspec.ValidationError as error:
-            raise self.bad_answer(f"unexpected answer: {error}") from error
+            if _is_json(body):
+                raise self.bad_answer(f"unexpected answer: {error}") from error
+            raise self._cut_short(body) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RetryableError(
-                f"{self._name}: the answer is not complete JSON ({len(body)} bytes)",
-                code=f"{self._area}_unavailable",
-                details={"cause": "bad_json"},
-            ) from error
+            raise self._cut_short(body) from error
+
+    def _cut_short(self, body: bytes) -> RetryableError:
+        return RetryableError(
+            f"{self._name}: the answer is not complete JSON ({len(body)} bytes)",
+            code=f"{self._area}_unavailable",
+            details={"cause": "bad_json"},
+        )
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
@@ -205,6 +210,15 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     error: _NestedError | str | None = None
     message: str | None = None
     detail: str | None = None
+
+
+def _is_json(body: bytes) -> bool:
+    """Tell whether a body that is not what was asked for is whole: checking stops at the first thing wrong."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _number(text: str | None) -> float | None:

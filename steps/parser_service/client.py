@@ -63,6 +63,7 @@ class ParserService:
             )
         self._http = http
         self._url = settings.url
+        self._key = settings.key
         self._headers = {"api-key": settings.key} if settings.key else {}
         self._api = JsonApi(
             http,
@@ -111,4 +112,5 @@ class ParserService:
                 return Polled(data=msgspec.json.decode(answer.body, type=dict[str, object]))
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # cut short, or a proxy's page
-        return Polled(trouble=provider_message(answer) or f"the parser service answered HTTP {answer.status}")
+        message = provider_message(answer) or f"the parser service answered HTTP {answer.status}"
+        return Polled(trouble=message.replace(self._key, "[redacted]") if self._key else message)
