@@ -6,6 +6,7 @@ import pytest
 
 from local.process import LocalStack
 from tests.workerd.corpus import corpus
+from tests.workerd.feature_api import Api, running
 from tests.workerd.run import MAIN, Ingestion
 from tests.workerd.scene import Scene, large_chunks
 
@@ -34,3 +35,9 @@ def quiet_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
 def ingestion(quiet_stack: LocalStack) -> Iterator[Ingestion]:
     with Ingestion(quiet_stack) as ingestion:
         yield ingestion
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with running(tmp_path_factory.mktemp("features")) as api:
+        yield api

@@ -7,9 +7,9 @@ from functools import cache
 import durable.workflows
 from orchestrator.workflow import Registry
 
-from . import flows
+from . import flows, waits
 
-_registry = Registry([*durable.workflows.registry(), *flows.ALL])
+_registry = Registry([*durable.workflows.registry(), *flows.ALL, *waits.ALL])
 # Before the modules that take it from there.
 durable.workflows.registry = cache(lambda: _registry)
 
