@@ -128,7 +128,7 @@ class JobEngine:
         """
         job = self._state.known()
         self._platform.meter.queue_operations += QUEUE_OPERATIONS
-        if job.status is JobStatus.QUEUED:
+        if job.status is JobStatus.QUEUED and not self._ticker.expired(job):
             self._state.turn(job, JobStatus.RUNNING)
             self._act_now(job)
         return job.status
@@ -140,7 +140,7 @@ class JobEngine:
             return False
         if job.status is JobStatus.PAUSED and not self._works(job):
             return False
-        if not self._admission.accept(job, permit_id):
+        if self._ticker.expired(job) or not self._admission.accept(job, permit_id):
             return False
         if job.status is JobStatus.WAITING:
             self._state.turn(job, JobStatus.RUNNING)

@@ -72,7 +72,7 @@ class Ticker:
             await self.tell(job)
             await self._retention.advance(job)
             return True
-        if self._expired(job, now_ms):
+        if self.expired(job):
             self._state.end(job, JobStatus.EXPIRED)
         elif job.status in ACTIVE and self._work_is_due(job, now_ms):
             await self._slice_if_admitted(job)
@@ -107,11 +107,12 @@ class Ticker:
         due = self._journal.next_work_ms()
         return due is not None and due <= now_ms
 
-    def _expired(self, job: JobRow, now_ms: int) -> bool:
+    def expired(self, job: JobRow) -> bool:
+        """Tell whether the job was not to begin so late: no message, permit or alarm may start it any more."""
         if job.status not in {JobStatus.QUEUED, JobStatus.WAITING}:
             return False
         ends_ms = self._journal.due_ms(TTL)
-        return ends_ms is not None and ends_ms <= now_ms
+        return ends_ms is not None and ends_ms <= self._state.now_ms()
 
     def _overran(self, job: JobRow) -> bool:
         ends_ms = self._journal.due_ms(DEADLINE)

@@ -308,6 +308,18 @@ def test_a_job_that_did_not_start_in_time_expires() -> None:
     assert world.view(job_id).status is JobStatus.EXPIRED
 
 
+def test_a_message_that_comes_too_late_starts_nothing() -> None:
+    """Its alarm is later still: both may be delayed."""
+    world = world_with(Log())
+    job_id = world.start("impatient", {}, JobOptions(mode="queue", ttl_ms=5_000))
+    world.queued.clear()
+    world.clock.time_ms += 5_000
+    world.call(job_id, lambda engine: engine.dispatch())
+    assert world.view(job_id).status is JobStatus.QUEUED
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.EXPIRED
+
+
 def test_a_job_that_takes_too_long_fails_with_that_cause() -> None:
     world = world_with(Log())
     job_id = world.start("approval", {}, JobOptions(mode="direct", max_duration_ms=600_000))
