@@ -368,8 +368,7 @@ class Api:
         sent = {name.encode(): value.encode() for name, value in lines.items()}
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            async with self.client() as client:
                 if json is not None:
                     return await client.request(method, path, json=json, headers=sent)
                 return await client.request(method, path, content=content, headers=sent)
@@ -377,6 +376,10 @@ class Api:
         answer = asyncio.run(send())
         document_of(self.world.registry).check(method, answer.url.path, answer)
         return answer
+
+    def client(self) -> httpx.AsyncClient:
+        """Return what sends requests from within a running loop."""
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=self._app), base_url="http://api")
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Send a GET; ``last_event_id`` becomes ``last-event-id``."""
