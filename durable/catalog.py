@@ -10,7 +10,7 @@ from typing import LiteralString
 
 import msgspec
 
-from durable import recovery
+from durable import expected, recovery
 from durable.catalog_model import (
     CatalogCounts,
     CountsQuery,
@@ -25,6 +25,7 @@ from durable.catalog_model import (
 from durable.cursors import cursor_of, start_of
 from durable.dead_letters import DeadLetters
 from durable.ended_jobs import EndedJobs
+from durable.expected import ExpectedJobs
 from durable.ledger import SCANNED, Entry, EntryPage, EntryQuery, entries_of_ledger
 from durable.recovery import Recovery
 from orchestrator.columns import integer, text
@@ -66,6 +67,7 @@ _SCHEMA: tuple[LiteralString, ...] = (
         at_ms integer, workflow text, body text, primary key (at_ms, workflow)) without rowid""",
     "create table if not exists total (workflow text primary key, body text) without rowid",
     recovery.TABLE,
+    expected.TABLE,
 )
 _STORED = (
     "id", "workflow", "status", "tags", "parent_id", "created_at_ms", "updated_at_ms", "finished_at_ms", "due_at_ms",
@@ -95,6 +97,7 @@ class Catalog:
         self._ready = False
         self._letters = DeadLetters(sql)
         self._ended = EndedJobs(sql)
+        self._expected = ExpectedJobs(sql)
 
     @property
     def letters(self) -> DeadLetters:
@@ -125,6 +128,7 @@ class Catalog:
             Whether the job is known to have ended, and was not before.
         """
         self.migrate()
+        self._expected.told(summary.id)
         if self._sql.execute(
             "select 1 from deleted where id = ? and created_at_ms >= ?", summary.id, summary.created_at_ms
         ):
@@ -151,6 +155,16 @@ class Catalog:
             return False
         self._ended.add(summary)
         return True
+
+    def expect(self, job_id: str, now_ms: int, *, firm: bool = False) -> None:
+        """Take note that a job is being recorded and has not told of itself, or (``firm``) that it acts again."""
+        self.migrate()
+        self._expected.add(job_id, now_ms, firm=firm)
+
+    def looked_for(self, job_id: str) -> None:
+        """Take note that somebody has looked for a job, whether there is one or not."""
+        self.migrate()
+        self._expected.looked_for(job_id)
 
     def forget(self, job: DeletedJob) -> None:
         """Take note that a job was deleted: nothing of it is listed any more, whatever arrives late."""
@@ -236,7 +250,8 @@ class Catalog:
                 query.now_ms + wait_ms - query.grace_ms,
                 job_id,
             )
-        return [str(row[0]) for row in rows]
+        late = [str(row[0]) for row in rows]
+        return late + self._expected.overdue(query.now_ms, query.limit - len(late))
 
     def entries(self, query: EntryQuery) -> EntryPage:
         """Return the jobs that a ledger should know."""

@@ -59,6 +59,14 @@ class CatalogCalls:
             await self._ledger(ledger_of(summary.id), "add", type(None), text_of(entry))
         await self._shard(summary.id, "publish", text_of(summary))
 
+    async def expect(self, job_id: str, *, firm: bool = False) -> None:
+        """Have a job looked for: one that is being recorded, unless it tells of itself, or (``firm``) one anyway."""
+        await self._shard(job_id, "look_anyway" if firm else "expect", job_id)
+
+    async def looked_for(self, job_id: str) -> None:
+        """Take note that a job was looked for."""
+        await self._shard(job_id, "looked_for", job_id)
+
     async def forget(self, job: DeletedJob) -> None:
         """Take a deleted job off the catalog, then off its ledger."""
         await self._shard(job.id, "forget", text_of(job))

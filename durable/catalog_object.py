@@ -41,6 +41,7 @@ class CatalogObject(DurableObject):
 
     def _start(self) -> None:
         platform = ObjectPorts(self._storage)
+        self._clock = platform.clock
         self._catalog = Catalog(platform.sql, self._name)
         read = partial(read_ledger, self._catalog, self._calls)
         self._recoverer = Recoverer(platform, self._catalog.recovery, read, what=self._name)
@@ -48,6 +49,18 @@ class CatalogObject(DurableObject):
     async def publish(self, body: str) -> str:
         """Take note of a job's state: ``JobSummary`` in."""
         return self._answer(lambda: self._publish(msgspec.json.decode(body, type=JobSummary)))
+
+    async def expect(self, job_id: str) -> str:
+        """Take note that a job is being recorded: its id in."""
+        return self._answer(lambda: self._catalog.expect(job_id, self._clock.now_ms()))
+
+    async def look_anyway(self, job_id: str) -> str:
+        """Take note that a job which had ended acts again: its id in."""
+        return self._answer(lambda: self._catalog.expect(job_id, self._clock.now_ms(), firm=True))
+
+    async def looked_for(self, job_id: str) -> str:
+        """Take note that somebody has looked for a job: its id in."""
+        return self._answer(lambda: self._catalog.looked_for(job_id))
 
     async def list_jobs(self, body: str) -> str:
         """List jobs: ``JobQuery`` in, ``JobPage`` out."""

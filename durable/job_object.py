@@ -18,7 +18,7 @@ from durable.http.problems import MEDIA_TYPE, problem_document
 from durable.live_view import MAX_WATCHERS, NORMAL, POLICY, LiveView
 from durable.object_platform import ObjectPlatform
 from durable.workflows import registry
-from orchestrator.control import control, stop
+from orchestrator.control import control, look_after, stop, take
 from orchestrator.engine import JobEngine
 from orchestrator.errors import UnknownJobError
 from orchestrator.export import export_page
@@ -52,8 +52,9 @@ class JobObject(DurableObject):
         return self._change(lambda: self._engine.create(msgspec.json.decode(body, type=CreateJob)))
 
     async def dispatch(self) -> str:
-        """Start a queued job; the status out."""
-        return self._answer(self._engine.dispatch)
+        """Start a queued job for its message; the status out."""
+        self._meter.requests += 1
+        return await envelope.answer_later(take(self._engine))
 
     async def permit(self, permit_id: str) -> str:
         """Take or confirm a permit of the job's lane; whether the job has it out."""
@@ -129,9 +130,8 @@ class JobObject(DurableObject):
         return self._answer(lambda: job_view(self._engine.known(), self._engine.journal, lane))
 
     async def summary(self) -> str:
-        """The job as the catalog is to know it: ``JobSummary`` out. Looking at a job also mends a lost alarm."""
-        self._wake()
-        return self._answer(self._engine.summary)
+        """What the catalog is to know of the job: ``JobSummary`` out. Looking also mends lost alarms."""
+        return self._answer(lambda: look_after(self._engine))
 
     async def steps(self) -> str:
         """The journal's steps: a list of ``StepView`` out."""

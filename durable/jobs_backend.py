@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from durable.object_calls import call_object, catalog_calls
 from durable.object_network import JOBS, LANES
 from durable.object_platform import write_log
 from durable.queues import binding_of
+from durable.recording import record
 from orchestrator.errors import RetryableError
 from orchestrator.export import ExportPage
 from orchestrator.lane import LaneView
@@ -68,7 +70,7 @@ class ObjectJobs:
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._job(request.job_id, "create", Created, text_of(request))
+        return await record(request, self._create, self._calls.expect)
 
     async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -79,6 +81,15 @@ class ObjectJobs:
                 await self._env.send_batch(binding, bodies)
         except ObjectCallError as error:
             raise RetryableError(f"The queue {queue} took no message: {error}", code="queue_unavailable") from None
+
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        for job_id in job_ids:
+            await self._calls.expect(job_id)
+
+    async def looked_for(self, job_id: str) -> None:
+        """See :class:`durable.sweeper.SweeperPort`."""
+        await self._calls.looked_for(job_id)
 
     async def owner(self, job_id: str) -> JobOwner:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -114,11 +125,11 @@ class ObjectJobs:
 
     async def retry(self, job_id: str, request: RetryJob) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
-        return await self._job(job_id, "retry", JobStatus, text_of(request))
+        return await self._again(job_id, "retry", text_of(request))
 
     async def delete(self, job_id: str) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
-        await self._job(job_id, "delete", JobStatus)
+        await self._again(job_id, "delete")
 
     async def supersede(self, job_id: str, generation: int) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
@@ -126,6 +137,8 @@ class ObjectJobs:
 
     async def control(self, job_id: str, request: ControlJob) -> JobStatus:
         """See :class:`durable.http.host.JobsBackend`."""
+        if request.action in {"retry", "delete"}:
+            return await self._again(job_id, "control", text_of(request))
         return await self._job(job_id, "control", JobStatus, text_of(request))
 
     async def deliver_event(self, job_id: str, name: str, event_id: str | None, data: object) -> None:
@@ -208,6 +221,16 @@ class ObjectJobs:
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Write one structured log line."""
         write_log(level, event, fields)
+
+    async def _again(self, job_id: str, method: str, *args: str) -> JobStatus:
+        """Have a job act that had ended: nobody would look at it if its alarm were lost before it tells of that."""
+        status, _ = await asyncio.gather(
+            self._job(job_id, method, JobStatus, *args), self._calls.expect(job_id, firm=True)
+        )
+        return status
+
+    async def _create(self, request: CreateJob) -> Created:
+        return await self._job(request.job_id, "create", Created, text_of(request))
 
     async def _job(self, job_id: str, method: str, into: type[T], *args: str) -> T:
         return envelope.unwrap(await self._call(JOBS, job_id, method, *args), into)

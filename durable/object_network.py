@@ -8,6 +8,7 @@ from durable import envelope
 from durable.bridge import Env, ObjectCallError
 from durable.object_calls import catalog_calls
 from durable.queues import binding_of
+from durable.recording import record
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
 from orchestrator.lifecycle import JobStatus
@@ -37,8 +38,7 @@ class ObjectNetwork:
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`orchestrator.ports.Network`."""
-        body = msgspec.json.encode(request).decode()
-        return envelope.unwrap(await self._job(request.job_id, "create", body), Created)
+        return await record(request, self._create, self._catalog.expect)
 
     async def dispatch(self, job_id: str) -> JobStatus:
         """Start a queued job."""
@@ -62,6 +62,7 @@ class ObjectNetwork:
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """See :class:`orchestrator.ports.Network`."""
+        await self._expect(job_id)
         try:
             return envelope.unwrap(await self._job(job_id, "cancel", reason), JobStatus)
         except (ConflictError, UnknownJobError):
@@ -69,6 +70,7 @@ class ObjectNetwork:
 
     async def stop(self, job_id: str, request: StopJob) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
+        await self._expect(job_id)
         return envelope.unwrap(await self._job(job_id, "stop", _json(request)), ChildOutcome | None)  # type: ignore[arg-type]
 
     async def enqueue(self, queue: str, job_id: str) -> None:
@@ -113,6 +115,14 @@ class ObjectNetwork:
     async def offer(self, job_id: str, permit_id: str) -> bool:
         """See :class:`orchestrator.lane_engine.PermitNetwork`."""
         return envelope.unwrap(await self._job(job_id, "permit", permit_id), bool)
+
+    async def _expect(self, job_id: str) -> None:
+        """Have a job looked at that nobody waits for any more: the catalog may not have heard of it."""
+        self._meter.calls += 1
+        await self._catalog.expect(job_id, firm=True)
+
+    async def _create(self, request: CreateJob) -> Created:
+        return envelope.unwrap(await self._job(request.job_id, "create", _json(request)), Created)
 
     async def _job(self, job_id: str, method: str, *args: str) -> str:
         return await self._call(JOBS, job_id, method, *args)

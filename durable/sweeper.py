@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Protocol
 
 from durable.catalog_model import OverdueQuery
+from orchestrator.errors import UnknownJobError
 from orchestrator.logs import describe
 from orchestrator.model import JobSummary
 from orchestrator.ports import Clock
@@ -33,6 +35,10 @@ class SweeperPort(Protocol):
         """Bring the catalog up to date."""
         ...
 
+    async def looked_for(self, job_id: str) -> None:
+        """Take note that a job was looked for."""
+        ...
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         """Write one structured log line."""
         ...
@@ -53,7 +59,7 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
     async def one(job_id: str) -> bool:
         async with turn:
             try:
-                await port.publish(await port.summary(job_id))
+                await _look(port, job_id)
             except Exception as error:
                 port.log("warning", "sweep.job_failed", {"job_id": job_id, "error": describe(error)})
                 return False
@@ -63,3 +69,10 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
     if job_ids:
         port.log("info", "sweep.done", {"late": len(job_ids), "answered": answered})
     return answered
+
+
+async def _look(port: SweeperPort, job_id: str) -> None:
+    # There is none where one was expected and never recorded, or is being deleted and goes on with that now.
+    with contextlib.suppress(UnknownJobError):
+        await port.publish(await port.summary(job_id))
+    await port.looked_for(job_id)

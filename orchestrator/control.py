@@ -1,11 +1,12 @@
-"""One action on one job, chosen from a list that may be old: judged again by the job itself."""
+"""What others have one job do: actions chosen from a list that may be old, and handing over its message."""
 
 from __future__ import annotations
 
 from orchestrator.engine import JobEngine
-from orchestrator.errors import ConflictError, UnknownJobError
+from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lifecycle import TERMINAL, JobStatus
-from orchestrator.model import ChildOutcome, ControlJob, StopJob
+from orchestrator.model import ChildOutcome, ControlJob, JobSummary, StopJob
+from orchestrator.outbox import FIRST
 
 
 def control(engine: JobEngine, request: ControlJob) -> JobStatus:
@@ -31,6 +32,17 @@ def control(engine: JobEngine, request: ControlJob) -> JobStatus:
             return engine.delete()
 
 
+def look_after(engine: JobEngine) -> JobSummary:
+    """Look at a job that is late, which mends its alarm and its lane's; return how it is.
+
+    Raises:
+        UnknownJobError: nothing was created here, or it was deleted.
+    """
+    if engine.exists():
+        engine.wake(ask_lane=True)
+    return engine.summary()
+
+
 def stop(engine: JobEngine, request: StopJob) -> ChildOutcome | None:
     """Cancel a job unless it has ended; return how it ended, or have it tell when it does.
 
@@ -43,3 +55,20 @@ def stop(engine: JobEngine, request: StopJob) -> ChildOutcome | None:
     if job.status not in TERMINAL:
         engine.cancel(request.reason)
     return engine.watch(request.watcher)
+
+
+async def take(engine: JobEngine) -> JobStatus:
+    """Start a queued job for its message; return its status.
+
+    Until the catalog has heard of the job, the message is all that leads to it, and must come again.
+
+    Raises:
+        UnknownJobError: nothing was created here.
+        RetryableError: the catalog has not heard of the job (code ``job_unannounced``).
+    """
+    status = engine.dispatch()
+    if engine.journal.outbox.has("catalog", FIRST):
+        await engine.announce()
+        if engine.exists() and engine.journal.outbox.has("catalog", FIRST):
+            raise RetryableError("The catalog has not heard of the job yet", code="job_unannounced")
+    return status

@@ -131,6 +131,8 @@ class JobEngine:
         if job.status is JobStatus.QUEUED and not self._ticker.expired(job):
             self._state.turn(job, JobStatus.RUNNING)
             self._act_now(job)
+        else:
+            self.wake()  # a message that comes again may be all that is left of a lost alarm
         return job.status
 
     def permit(self, permit_id: str) -> bool:
@@ -354,8 +356,10 @@ class JobEngine:
         """
         return summary(self._state.known(), self.journal, self._state.late_from_ms())
 
-    def wake(self) -> None:
+    def wake(self, *, ask_lane: bool = False) -> None:
         """Re-arm from the journal: heals a lost alarm, and a slice that died with the object's memory.
+
+        With ``ask_lane`` a job that waits for its lane asks again: the lane, too, may have lost its alarm.
 
         Raises:
             UnknownJobError: nothing was created here.
@@ -363,7 +367,7 @@ class JobEngine:
         job = self._state.load()
         if job is None:
             raise UnknownJobError
-        if job.slice_open and not self._wakeup.ticking:
+        if (job.slice_open and not self._wakeup.ticking) or (ask_lane and waits_for_lane(job, self._state.tickets)):
             self._act_now(job)
         self._wakeup.rearm(force=True)
 

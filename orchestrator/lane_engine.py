@@ -27,6 +27,7 @@ from orchestrator.lane_schedule import LANE, LaneState, Permit, schedule, why
 from orchestrator.lane_store import LaneStore
 from orchestrator.limits import (
     ALARM_LEAD_MS,
+    ALARM_LOST_MS,
     LANE_ASK_AGAIN_MS,
     LANE_LEASE_MS,
     LANE_OFFERS,
@@ -362,6 +363,6 @@ class LaneEngine:
         if due_ms is None:
             return
         at_ms = max(due_ms, now_ms + ALARM_LEAD_MS)
-        if self._armed_ms is None or at_ms < self._armed_ms:
+        if self._armed_ms is None or at_ms < self._armed_ms or self._armed_ms < now_ms - ALARM_LOST_MS:
             self._platform.alarm.set(at_ms)
             self._armed_ms = at_ms

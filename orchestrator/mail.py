@@ -101,6 +101,10 @@ class OutboxTable:
         )
         return [OutboxRow(integer(r[0]), text(r[1]), blob(r[2]), integer(r[3]), integer(r[4])) for r in rows]
 
+    def has(self, kind: str, body: bytes) -> bool:
+        """Tell whether this is still to be delivered."""
+        return bool(self._sql.execute("select 1 from outbox where kind = ? and body = ?", kind, body))
+
     def holds(self, row_id: int) -> bool:
         """Tell whether something is still to be delivered."""
         return bool(self._sql.execute("select 1 from outbox where id = ?", row_id))

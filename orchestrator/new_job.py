@@ -1,4 +1,4 @@
-"""The row of a job that begins to exist."""
+"""A job that begins to exist."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import REQUEUE_MS, SLICE_UNITS
 from orchestrator.model import CreateJob, JobRow
 from orchestrator.options import debounced_until_ms
+
+
+def is_awaited(request: CreateJob) -> bool:
+    """Tell whether somebody asks for a new job anyway: who gets its message, or a parent that waits for it."""
+    options = request.options
+    queued = options.mode == "queue" and not (options.delay_ms or options.debounce_ms)
+    return queued or (request.parent is not None and not request.parent.detached)
 
 
 def new_job(request: CreateJob, version: int, now_ms: int) -> JobRow:

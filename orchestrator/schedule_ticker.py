@@ -82,11 +82,12 @@ class ScheduleTicker:
                 self._journal.add_not_started("refused", start.reason, start.planned_ms, at_ms, error=cause)
             self._log("error", "schedule.refused", row, error=error.error_code)
             raise
+        if created.status is JobStatus.QUEUED:
+            # While it waits to be started, this schedule asks for it; after that, who gets the message does.
+            await self._platform.jobs.enqueue(self._registry.get(schedule.workflow).options.queue, [created.id])
         if self._state.live() is not None:
             self._journal.remove_waiting(start.job_id)
             self._journal.add_started(start, self._platform.clock.now_ms())
-        if created.status is JobStatus.QUEUED:
-            await self._hand_over(row, created.id)
         return created
 
     async def publish(self) -> bool:
@@ -232,14 +233,6 @@ class ScheduleTicker:
             self._state.change(row)
         elif (row.work_ms, row.polls) != before:
             self._journal.store(row)
-
-    async def _hand_over(self, row: ScheduleRow, job_id: str) -> None:
-        """Send a job to its queue. A failed send is no failure: a job nobody picks up sends itself again."""
-        try:
-            queue = self._registry.get(row.schedule.workflow).options.queue
-            await self._platform.jobs.enqueue(queue, [job_id])
-        except OrchestratorError as error:
-            self._log("warning", "schedule.enqueue_postponed", row, job_id=job_id, error=error.error_code)
 
     def _log(self, level: str, event: str, row: ScheduleRow, **fields: object) -> None:
         self._platform.log(level, event, {"schedule": row.schedule.id, **fields})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from orchestrator.limits import ALARM_LEAD_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
+from orchestrator.limits import ALARM_LEAD_MS, ALARM_LOST_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
 from orchestrator.ports import Alarm, Clock
 
 
@@ -81,7 +81,7 @@ class Wakeup:
             if self._armed_ms is not None:
                 self._platform.alarm.clear()
                 self._armed_ms = None
-        elif force or due_ms != self._armed_ms:
+        elif force or due_ms != self._armed_ms or self._armed_ms < self._platform.clock.now_ms() - ALARM_LOST_MS:
             self._arm(due_ms)
 
     def after_tick(self, *, failed: bool, idle: bool) -> None:

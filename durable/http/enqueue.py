@@ -98,7 +98,11 @@ async def _shorten(host: Host, first_id: str, generation: int) -> None:
 
 
 async def hand_over(host: Host, workflow: str, created: Iterable[Created]) -> None:
-    """Send recorded jobs to their queue. A failed send is no failure: a job nobody picks up sends itself again."""
+    """Send recorded jobs to their queue. A failed send is no failure: a job nobody picks up sends itself again.
+
+    Raises:
+        RetryableError: neither the queue nor the catalog takes note of them, so nobody would miss one that is lost.
+    """
     ids = [item.id for item in created if item.status is JobStatus.QUEUED]
     if not ids:
         return
@@ -106,6 +110,7 @@ async def hand_over(host: Host, workflow: str, created: Iterable[Created]) -> No
         await host.backend.enqueue(host.registry.get(workflow).options.queue, ids)
     except OrchestratorError as error:
         host.log("warning", "enqueue.postponed", {"jobs": len(ids), "first": ids[0], "error": error.error_code})
+        await host.backend.expect(ids)
 
 
 async def in_turns(items: Sequence[T], act: Callable[[T], Awaitable[R]]) -> list[R]:

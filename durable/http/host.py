@@ -51,6 +51,10 @@ class JobsBackend(Protocol):
         """Send jobs' ids to a queue."""
         ...
 
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        """Have jobs looked for that no message leads to, unless they tell of themselves."""
+        ...
+
     async def owner(self, job_id: str) -> JobOwner:
         """Return whose a job is, from its own object."""
         ...

@@ -62,6 +62,10 @@ class RestrictedJobs:
         """See :class:`durable.http.host.JobsBackend`."""
         await self._jobs.enqueue(queue, job_ids)
 
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        """See :class:`durable.http.host.JobsBackend`."""
+        await self._jobs.expect(job_ids)
+
     async def owner(self, job_id: str) -> JobOwner:
         """See :class:`durable.http.host.JobsBackend`."""
         owner = await self._jobs.owner(job_id)

@@ -145,6 +145,10 @@ class Host(ABC):
     def tick(self) -> Coroutine[object, object, None]:
         """Begin the alarm's handler in the present copy."""
 
+    def next_due_ms(self) -> int | None:
+        """Return when the object needs its alarm at the latest, as far as that is known here."""
+        return None
+
     def set_alarm(self, at_ms: int | None) -> None:
         """Arm or disarm the alarm, in the group of the writes around it."""
         self.sql.touch()

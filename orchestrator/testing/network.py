@@ -37,8 +37,8 @@ class WorldNetwork:
 
     async def create(self, request: CreateJob) -> Created:
         """See :class:`orchestrator.ports.Network`."""
-        request = self._world.carry(request)
-        return await self._to_job("create", request.job_id, lambda engine: self._world.create(engine, request))
+        self._begin()
+        return await self._world.create_job(self._sender, self._world.carry(request))
 
     async def finished(self, parent_id: str, notice: ChildNotice) -> None:
         """See :class:`orchestrator.ports.Network`."""
@@ -75,6 +75,8 @@ class WorldNetwork:
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus | None:
         """See :class:`orchestrator.ports.Network`."""
+        self._sender.gate()
+        await self._world.expect(self._sender, job_id)
         try:
             return await self._to_job("cancel", job_id, lambda engine: engine.cancel(reason))
         except (ConflictError, UnknownJobError):
@@ -83,6 +85,8 @@ class WorldNetwork:
     async def stop(self, job_id: str, request: StopJob) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
         request = self._world.carry(request)
+        self._sender.gate()
+        await self._world.expect(self._sender, job_id)
 
         def call(engine: JobEngine) -> ChildOutcome | None:
             found = stop(engine, request)
@@ -96,12 +100,13 @@ class WorldNetwork:
 
     async def publish(self, summary: JobSummary) -> None:
         """See :class:`orchestrator.ports.Network`."""
-        summary = self._world.carry(summary)
-        await self._send("publish", "catalog", lambda: self._world.publish(summary))
+        self._begin()
+        await self._world.publish(self._sender, self._world.carry(summary))
 
     async def forget(self, job: DeletedJob) -> None:
         """See :class:`orchestrator.ports.Network`."""
-        await self._send("forget", "catalog", lambda: self._world.forget(job))
+        self._begin()
+        await self._world.forget(self._sender, job)
 
     async def alive(self, job_id: str) -> bool:
         """See :class:`orchestrator.ports.Network`."""
@@ -128,6 +133,10 @@ class WorldNetwork:
         return await self._send(what, job_id, lambda: self._world.reach(self._world.object(job_id), call))
 
     async def _send(self, what: str, to: str, call: Callable[[], T]) -> T:
+        self._begin()
+        return await self._world.send(self._sender, what, to, call)
+
+    def _begin(self) -> None:
+        """Hold a message until what it tells of is durable, and count it."""
         self._sender.gate()
         self._sender.meter.calls += 1
-        return await self._world.send(self._sender, what, to, call)

@@ -127,14 +127,26 @@ class Objects:
         """Take a message into a queue."""
         self.queued.append(job_id)
 
-    def publish(self, summary: JobSummary) -> None:
-        """Take what the catalog is told."""
-        self.catalog[summary.id] = summary
+    async def publish(self, sender: Copy, summary: JobSummary) -> None:
+        """Tell the catalog how a job is."""
+        await self.send(sender, "publish", "catalog", lambda: self.catalog.update({summary.id: summary}))
 
-    def forget(self, job: DeletedJob) -> None:
+    async def forget(self, sender: Copy, job: DeletedJob) -> None:
         """Take a deleted job off the catalog."""
-        self.catalog.pop(job.id, None)
+        await self.send(sender, "forget", "catalog", lambda: self.catalog.pop(job.id, None))
         self.deleted.append(job)
+
+    async def expect(self, sender: Copy, job_id: str) -> None:
+        """Have the catalog look at a job that nobody waits for any more."""
+
+    async def create_job(self, sender: Copy, request: CreateJob) -> Created:
+        """Have a job recorded on behalf of another one."""
+        return await self.send(
+            sender,
+            "create",
+            request.job_id,
+            lambda: self.reach(self.object(request.job_id), lambda engine: self.create(engine, request)),
+        )
 
     def open_database(self, copy: Copy) -> Database:
         """Return the database of a slice."""

@@ -31,6 +31,8 @@ FaultKind = Literal[
     "alarm_twice",
     "alarm_failed",
     "alarm_dropped",
+    "cron_missed",
+    "cron_twice",
     "queue_refuses",
     "queue_loses",
     "queue_repeats",
@@ -45,8 +47,6 @@ FaultKind = Literal[
 ]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 CALM: Mapping[FaultKind, float] = MappingProxyType({})
-#: An object is killed at most this often: a step whose slice died more often than that is called poison by the engine.
-MAX_KILLS = 4
 
 
 class Struck(msgspec.Struct, frozen=True):

@@ -48,6 +48,8 @@ class Queues:
         self._sent = 0
         #: Deliveries that are still to come.
         self.under_way = 0
+        #: Jobs whose messages got lost.
+        self.lost: set[str] = set()
         #: Jobs whose messages nobody can handle.
         self.dead: list[str] = []
 
@@ -63,6 +65,7 @@ class Queues:
         self._sent += 1
         message = Message(queue, self._sent, job_id)
         if plan.strikes("queue_loses", queue):
+            self.lost.add(job_id)
             return
         for _ in range(2 if plan.strikes("queue_repeats", queue) else 1):
             # Each on its own way: what was sent later may come first.
@@ -82,9 +85,9 @@ class Queues:
         message.again_s = None
         dead = message.attempts > MAX_RETRIES
         if dead:
-            await self._simulation.backstage.consume_dead(self._simulation, message)
+            await self._simulation.backstage.consume_dead(message)
         else:
-            await self._simulation.backstage.consume(self._simulation, message.queue, message)
+            await self._simulation.backstage.consume(message.queue, message)
         if self._simulation.plan.strikes("consumer_throws", message.queue):
             # What was acknowledged comes again all the same (platform.md §2.3).
             message.again_s = message.again_s or 0

@@ -6,10 +6,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator import codec
-from orchestrator.columns import blob
-from orchestrator.lifecycle import TERMINAL
-from orchestrator.model import ParentRef
 from orchestrator.testing.host import Copy, Host
 from orchestrator.testing.objects import ALARM_RETRY_MS
 from orchestrator.testing.world_job import WorldObject
@@ -76,7 +72,7 @@ class Alarms:
         armed, plan = self._of(host), self._simulation.plan
         armed.failures += self.counted
         armed.at_ms, armed.failed_ms = None, host.alarm_ms  # the same time is armed anew
-        if armed.failures > MAX_RETRIES and self._is_known(host):
+        if armed.failures > MAX_RETRIES and not self._is_unlisted(host):
             self._lose(host)
             return
         jitter = 1 + plan.draw("backoff", host.name, host.fired) / 4
@@ -86,7 +82,7 @@ class Alarms:
     def _fire(self, host: Host) -> None:
         armed, plan = self._of(host), self._simulation.plan
         armed.timer, armed.at_ms = None, None
-        if self._is_known(host) and plan.strikes("alarm_dropped", host.name):
+        if not self._is_unlisted(host) and plan.strikes("alarm_dropped", host.name):
             self._lose(host)
         elif plan.strikes("alarm_failed", host.name):
             self.counted = True
@@ -126,25 +122,18 @@ class Alarms:
             host.retry_alarm(again)  # the platform does not know that the handler has ended
         simulation.touched(host)
 
-    def _is_known(self, host: Host) -> bool:
-        """Tell whether somebody will ask after an object that has lost its alarm.
+    def _is_unlisted(self, host: Host) -> bool:
+        """Tell whether nobody is left who would ask for a job, because of two other faults (docs/testing.md).
 
-        The sweeper asks after jobs that the catalog has heard of, a parent after children that it waits for, and the
-        jobs of a lane after that. Before they have heard of a job, or that it runs again, its alarm must not get lost.
+        Either it has ended, and told its parent and not the catalog: it is done, and not listed. Or the local runtime
+        has restarted and forgotten its message, which queues of the platform never do.
         """
-        if not isinstance(host, WorldObject):
+        if not isinstance(host, WorldObject) or not host.journal.exists():
             return False
-        rows = host.sql.execute("select parent, finished_at_ms from job")
-        believed = self._simulation.catalog_host.engine.status(host.name)
-        if believed is not None and rows and (believed not in TERMINAL or rows[0][1] is not None):
-            return True
-        if not rows or rows[0][0] is None:
-            return False
-        parent = codec.decode_as(blob(rows[0][0]), ParentRef)
-        waits = self._simulation.object(parent.job_id).sql.execute(
-            "select 1 from child, job where child.job_id = ? and outcome is null and finished_at_ms is null", host.name
-        )
-        return bool(waits)
+        job = host.journal.load_job()
+        child = job is not None and job.parent is not None and job.finished_at_ms is not None
+        alone = child or host.name in self._simulation.queues.lost
+        return alone and self._simulation.backstage.status(host.name) is None
 
     def _lose(self, host: Host) -> None:
         host.retry_alarm(None)

@@ -15,15 +15,16 @@ from typing import Self, TypeVar
 from orchestrator.engine import JobEngine
 from orchestrator.errors import RetryableError
 from orchestrator.model import Created, CreateJob, DeletedJob, JobSummary
+from orchestrator.new_job import is_awaited
 from orchestrator.ports import Blobs, Database
-from orchestrator.testing.catalog import Backstage, CatalogHost, SmallBackstage
+from orchestrator.testing.catalog import SWEEP_MS, Backstage, SmallBackstage
 from orchestrator.testing.client import Client
 from orchestrator.testing.database import MemoryDatabase
 from orchestrator.testing.faults import Crash
-from orchestrator.testing.host import Copy, EngineHost, Host
+from orchestrator.testing.host import Copy, EngineHost, Host, ObjectResetError
 from orchestrator.testing.loop import OWNER, VirtualLoop
 from orchestrator.testing.objects import Objects
-from orchestrator.testing.plan import CALM, MAX_KILLS, FaultKind, Plan
+from orchestrator.testing.plan import CALM, FaultKind, Plan
 from orchestrator.testing.queues import Queues
 from orchestrator.testing.sim_alarms import Alarms
 from orchestrator.testing.sim_resources import DatabaseFaults, SimBlobs
@@ -54,7 +55,7 @@ class Simulation(Objects):
         seed: of everything.
         faults: how often each fault strikes where it may.
         only: strike at these points and nowhere else; see :class:`orchestrator.testing.plan.Plan`.
-        backstage: the catalog, sweeper and queue consumers.
+        backstage: makes the catalog, sweeper and queue consumers.
     """
 
     def __init__(
@@ -66,14 +67,12 @@ class Simulation(Objects):
         seed: int = 0,
         faults: Mapping[FaultKind, float] = CALM,
         only: Set[str] | None = None,
-        backstage: Backstage | None = None,
+        backstage: Callable[[Simulation], Backstage] | None = None,
     ) -> None:
         super().__init__(*workflows, services=services, always_replay=always_replay, seed=seed)
         self.server = database or MemoryDatabase()
         self.plan = Plan(seed, faults, self.clock.now_ms, only=only)
         self.loop = VirtualLoop(self.clock, self._after_turn)
-        self.backstage = backstage or SmallBackstage()
-        self.catalog_host = CatalogHost(self, self.backstage)
         self.alarms = Alarms(self)
         self.queues = Queues(self)
         self.client = Client(self)
@@ -84,6 +83,7 @@ class Simulation(Objects):
         #: More alarms than this, and something turns without end.
         self.most_ticks = 100_000
         self._written: dict[Host, None] = {}
+        self.backstage: Backstage = (backstage or SmallBackstage)(self)
         self._began = self._closed = False
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class Simulation(Objects):
         """Run until something holds, which is asked whenever time would pass; tell whether it came to hold in time."""
         if not self._began:
             self._began = True
-            self.spawn(self.backstage.sweep_for_ever(self))
+            self.spawn(self._tick_every_minute())
         self._after_turn()
         return self.loop.run(done, until_ms=self.clock.time_ms + within_ms)
 
@@ -144,6 +144,15 @@ class Simulation(Objects):
         self.outside.add(task)
         return task
 
+    async def _tick_every_minute(self) -> None:
+        """Be the platform's cron, which promises neither that every tick comes nor that it comes once."""
+        while True:
+            await self.sleep(SWEEP_MS)
+            if self.plan.strikes("cron_missed", "everything"):
+                continue
+            for _ in range(2 if self.plan.strikes("cron_twice", "everything") else 1):
+                self.spawn(self.backstage.tick())
+
     async def sleep(self, delay_ms: float) -> None:
         """Let virtual time pass."""
         await asyncio.sleep(delay_ms / 1000)
@@ -166,8 +175,8 @@ class Simulation(Objects):
     # -- life and death ----------------------------------------------------------------------------------------------
 
     def may_kill(self, host: Host) -> bool:
-        """Tell whether an object may be killed once more."""
-        return self.kills.get(host.name, 0) < MAX_KILLS
+        """Tell whether an object may be killed once more: never so often in a row that its job has to be blamed."""
+        return self.watch.blame(host) < 1
 
     def kill(self, host: Host, *, reset: bool = False) -> None:
         """End the present copy of an object: at once, or so that only its storage refuses it from now on."""
@@ -192,7 +201,7 @@ class Simulation(Objects):
 
     def hosts(self) -> list[Host]:
         """Return every object."""
-        return [*self.objects.values(), *self.lanes.by_name.values(), self.catalog_host]
+        return [*self.objects.values(), *self.lanes.by_name.values(), *self.backstage.hosts()]
 
     async def pass_time(self, copy: Copy | None, what: str) -> None:
         """Let time pass while a copy waits for something outside; anything may happen to it meanwhile."""
@@ -282,6 +291,8 @@ class Simulation(Objects):
         error: Exception | None = None
         try:
             result = call()
+            if isinstance(result, asyncio.Future):
+                result = await _end_of(result)
         except Exception as failure:
             error = failure
         await self.pass_time(sender, what)
@@ -304,6 +315,37 @@ class Simulation(Objects):
                 self.kill(host)
             raise RetryableError("The object was reset", code="object_unreachable") from None
 
+    async def ask(self, sender: Copy | None, what: str, host: EngineHost[E], call: Callable[[E], T]) -> T:
+        """Call an object; it may not answer."""
+        if sender is not None:
+            sender.gate()
+        return await self.send(sender, what, host.name, lambda: self.reach(host, call))
+
+    async def wait_for(
+        self, sender: Copy | None, what: str, host: EngineHost[E], call: Callable[[E], Coroutine[object, object, T]]
+    ) -> T:
+        """Call an object's method that waits for others itself; it may not answer."""
+        if sender is not None:
+            sender.gate()
+        return await self.send(sender, what, host.name, lambda: self._begin_call(host, call))  # type: ignore[return-value]
+
+    def _begin_call(self, host: EngineHost[E], call: Callable[[E], Coroutine[object, object, T]]) -> asyncio.Task[T]:
+        copy = host.copy
+
+        async def run() -> T:
+            try:
+                try:
+                    return await call(host.engine)
+                finally:
+                    if host.copy is copy:
+                        self.gate(host)
+            except (Crash, ObjectResetError) as error:
+                if host.copy is copy and isinstance(error, Crash):
+                    self.kill(host)
+                raise RetryableError("The object was reset", code="object_unreachable") from None
+
+        return self.spawn(run(), owner=copy)
+
     def create(self, engine: JobEngine, request: CreateJob) -> Created:
         """See :class:`orchestrator.testing.objects.Objects`."""
         created = super().create(engine, request)
@@ -325,14 +367,35 @@ class Simulation(Objects):
         """See :class:`orchestrator.testing.objects.Objects`."""
         self.queues.send(queue, job_id)
 
-    def publish(self, summary: JobSummary) -> None:
+    async def publish(self, sender: Copy, summary: JobSummary) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""
-        self.reach(self.catalog_host, lambda catalog: catalog.publish(summary))
+        await self.backstage.publish(sender, summary)
 
-    def forget(self, job: DeletedJob) -> None:
+    async def forget(self, sender: Copy, job: DeletedJob) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""
         self.deleted.append(job)
-        self.reach(self.catalog_host, lambda catalog: catalog.forget(job))
+        await self.backstage.forget(sender, job)
+
+    async def expect(self, sender: Copy, job_id: str) -> None:
+        """See :class:`orchestrator.testing.objects.Objects`."""
+        await self.backstage.expect(sender, job_id, firm=True)
+
+    async def create_job(self, sender: Copy, request: CreateJob) -> Created:
+        """See :class:`orchestrator.testing.objects.Objects`."""
+        if is_awaited(request):
+            return await super().create_job(sender, request)
+        created, _ = await asyncio.gather(
+            super().create_job(sender, request), self.backstage.expect(sender, request.job_id)
+        )
+        return created
+
+
+async def _end_of(task: asyncio.Future[T]) -> T:
+    """Wait for what another object does; its end is nobody else's."""
+    await asyncio.wait([task])
+    if task.cancelled():
+        raise RetryableError("The object was reset", code="object_unreachable")
+    return task.result()
 
 
 def _quietly(call: Callable[[], object]) -> None:

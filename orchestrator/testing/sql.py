@@ -119,6 +119,10 @@ class MemorySql:
         self._db = _connect()
         self._closed()
 
+    def become(self, other: MemorySql) -> None:
+        """Hold what another database holds, durably."""
+        other._db.backup(self._db)
+
     def dump(self) -> str:
         """Return everything as SQL, tables included."""
         return "\n".join(self._db.iterdump()) + "\n"

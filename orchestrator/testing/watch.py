@@ -9,7 +9,7 @@ import msgspec
 from orchestrator.admission import Tickets, waits_for_lane
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, StepStatus
-from orchestrator.limits import TICK_RETRY_MAX_MS, WATCHDOG_MS
+from orchestrator.limits import MAX_SLICE_CRASHES, MAX_STEP_CRASHES, TICK_RETRY_MAX_MS, WATCHDOG_MS
 from orchestrator.model import JobRow, StepRow
 from orchestrator.state import RETENTION
 from orchestrator.testing.host import Host
@@ -38,6 +38,8 @@ class _Known(msgspec.Struct):
     end: tuple[object, ...] | None = None
     #: Attempt and, once it has ended, status and value, by step.
     steps: dict[str, tuple[int, object]] = {}
+    #: See :meth:`Watch.blame`.
+    blame: float = 0.0
 
 
 class Watch:
@@ -59,8 +61,8 @@ class Watch:
 
     def _disagreement(self) -> list[str]:
         """Return the ended jobs of whose end the catalog has not heard yet."""
-        catalog = self._simulation.catalog_host.engine
-        found: list[str] = []
+        catalog = self._simulation.backstage
+        found: list[str] = catalog.unrest()
         for name, known in self._known.items():
             if known.end is not None and catalog.status(name) != known.end[0]:
                 found.append(f"{name} is {known.end[0]} and the catalog believes {catalog.status(name)}")
@@ -73,6 +75,7 @@ class Watch:
             InvariantError: something must never happen, and did.
         """
         why: str | None = None
+        self._check_alarm(host)
         if isinstance(host, WorldObject):
             why = self._check_job(host)
         elif isinstance(host, WorldLane):
@@ -101,8 +104,19 @@ class Watch:
         known = self._known.setdefault(host.name, _Known())
         if job.generation != known.generation or job.phase == "deleted":
             self._known[host.name] = known = _Known(job.generation)
+        steps = journal.steps()
         self._check_order(host, job, known)
-        self._check_steps(host, job, journal.steps(), known)
+        self._check_steps(host, job, steps, known)
+        known.blame = _blame(job, steps)
+
+    def blame(self, host: Host) -> float:
+        """Return how near a job is to being blamed for the deaths of its slices: from 1 on, one more might do it."""
+        if not isinstance(host, WorldObject) or not host.journal.exists():
+            return 0.0
+        job = host.journal.load_job()
+        now = 0.0 if job is None else _blame(job, host.journal.open_steps())
+        known = self._known.get(host.name)
+        return max(now, 0.0 if known is None else known.blame)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -146,6 +160,11 @@ class Watch:
             raise InvariantError(f"{host.name} forgot finished steps: {gone}")
         known.steps = seen
 
+    def _check_alarm(self, host: Host) -> None:
+        alarms, due_ms = self._simulation.alarms, host.next_due_ms()
+        if due_ms is not None and host.alarm_ms is None and not alarms.running(host) and host.name not in alarms.lost:
+            raise InvariantError(f"{host.name} is due at {due_ms}, and nothing will wake it")
+
     def _check_wakeup(self, host: WorldObject, job: JobRow, journal: Journal) -> None:
         alarms, now_ms = self._simulation.alarms, self._simulation.clock.now_ms()
         if alarms.running(host) or host.name in alarms.lost:
@@ -182,3 +201,8 @@ class Watch:
             rows = [str(row[0]) for row in host.sql.execute("select key from due where key <> ?", RETENTION)]
             if rows or Tickets(host.sql).get() is not None:
                 raise InvariantError(f"{host.name} has ended and left {rows or 'its permit'}")
+
+
+def _blame(job: JobRow, steps: list[StepRow]) -> float:
+    most = max((row.crashes for row in steps if row.finished_at_ms is None), default=0)
+    return max(most / (MAX_STEP_CRASHES - 1), job.crashes / (MAX_SLICE_CRASHES - 2))

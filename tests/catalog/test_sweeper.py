@@ -9,9 +9,10 @@ import pytest
 
 from durable.catalog import Catalog
 from durable.catalog_model import CountsQuery, JobQuery, OverdueQuery
+from durable.expected import PATIENCE_MS
 from durable.sweeper import GRACE_MS, SWEEP_LIMIT, sweep
 from orchestrator.engine import JobEngine
-from orchestrator.errors import RetryableError
+from orchestrator.errors import RetryableError, UnknownJobError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import ALARM_LEAD_MS
 from orchestrator.model import JobOptions, JobSummary
@@ -54,8 +55,14 @@ class Port:
     async def publish(self, summary: JobSummary) -> None:
         self.catalog.publish(summary)
 
+    async def looked_for(self, job_id: str) -> None:
+        self.catalog.looked_for(job_id)
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self.logs.append(event)
+
+    def unknown(self, job_id: str, call: object) -> JobSummary:
+        raise UnknownJobError
 
     def start(self, **payload: object) -> str:
         """Create a job that never gets to its first slice: its alarm is lost."""
@@ -82,6 +89,47 @@ def test_a_lost_alarm_is_healed(port: Port) -> None:
     assert port.sweep() == 1
     asyncio.run(port.world.run())
     assert port.world.view(job_id).status is JobStatus.COMPLETED
+
+
+def test_a_job_that_never_told_of_itself_is_looked_for(port: Port) -> None:
+    """Its object died before it could, and its alarm was lost."""
+    job_id = port.world.start("diagnostic-echo", {"steps": 1}, JobOptions(mode="direct"))
+    port.catalog.expect(job_id, port.world.clock.now_ms())
+    port.world.objects[job_id].alarm_ms = None
+    port.world.objects[job_id].crash()
+    port.world.clock.time_ms += PATIENCE_MS
+    assert port.sweep() == 1
+    asyncio.run(port.world.run())
+    assert port.world.view(job_id).status is JobStatus.COMPLETED
+    assert port.catalog.list_jobs(JobQuery()).jobs[0].id == job_id
+    port.world.clock.time_ms += PATIENCE_MS
+    assert port.sweep() == 0
+
+
+def test_what_was_expected_and_never_recorded_is_forgotten(port: Port) -> None:
+    port.catalog.expect("run_nobody", port.world.clock.now_ms())
+    port.world.clock.time_ms += PATIENCE_MS
+    port.world.call = port.unknown  # type: ignore[method-assign]
+    assert (port.sweep(), port.seen) == (1, ["run_nobody"])
+    assert (port.sweep(), port.seen) == (0, ["run_nobody"])
+
+
+def test_a_job_that_acts_again_is_looked_at_whatever_it_tells(port: Port) -> None:
+    """It had ended; what it tells first may be of before, and its alarm may be lost."""
+    job_id = port.start(steps=1)
+    asyncio.run(port.world.run())
+    ended = port.world.catalog.get(job_id)
+    port.catalog.expect(job_id, port.world.clock.now_ms(), firm=True)
+    if ended is not None:
+        port.catalog.publish(ended)
+    port.world.clock.time_ms += PATIENCE_MS
+    port.sweep()
+    assert port.seen == [job_id]
+    port.catalog.expect(job_id, port.world.clock.now_ms(), firm=True)
+    port.catalog.looked_for(job_id)  # of the look before
+    port.world.clock.time_ms += PATIENCE_MS
+    port.sweep()
+    assert port.seen == [job_id] * 2
 
 
 def test_a_job_that_rests_is_left_alone(port: Port) -> None:

@@ -10,10 +10,12 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator import JobContext, WorkflowOptions, workflow
+from orchestrator.control import take
 from orchestrator.errors import RetryableError
 from orchestrator.lane import LanePolicy
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import LANE_LEASE_MS, LOOK_AGAIN_MS
+from orchestrator.model import JobOptions
 from orchestrator.testing import World
 from orchestrator.testing.host import Copy
 
@@ -52,6 +54,23 @@ def test_an_announcement_that_fails_is_left_to_the_alarm() -> None:
         asyncio.run(world.objects[job_id].engine.announce())
     asyncio.run(world.step())
     assert world.catalog[job_id].first
+
+
+def test_a_message_comes_again_until_the_catalog_has_heard_of_its_job() -> None:
+    """It may be all that leads to the job: the object has died once, and its alarm was lost."""
+    world = World(simple)
+    job_id = world.start("simple", {}, JobOptions())
+    host = world.objects[job_id]
+    host.alarm_ms = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world, "publish", _refuse)
+        with pytest.raises(RetryableError, match="not heard"):
+            asyncio.run(take(host.engine))
+    host.alarm_ms = None
+    world.clock.time_ms += 1_000
+    assert asyncio.run(take(host.engine)) is JobStatus.RUNNING
+    assert world.catalog[job_id].first
+    assert host.alarm_ms is not None
 
 
 def test_later_news_stay_when_an_announcement_arrives_late() -> None:
@@ -101,7 +120,7 @@ def test_the_catalog_knows_when_a_job_acts_next_and_not_when_it_told_so() -> Non
     assert world.objects[waiting].engine.summary().due_at_ms == world.clock.now_ms() + LANE_LEASE_MS
 
 
-def _refuse(summary: object) -> None:
+async def _refuse(sender: object, summary: object) -> None:
     raise ConnectionError("the catalog is away")
 
 

@@ -138,6 +138,8 @@ class WorldBackend:
         #: Whether the catalog hears of what jobs publish before it is asked.
         self.feeds_catalog = True
         self.sent: list[tuple[str, list[str]]] = []
+        #: Jobs that the catalog is to look for.
+        self.expected: list[str] = []
         self.requests: list[CreateJob] = []
         #: What the next calls raise, by method.
         self.failures: dict[str, list[Exception]] = {}
@@ -146,6 +148,10 @@ class WorldBackend:
         self._maybe_fail("create")
         self.requests.append(request)
         return self.world.call(request.job_id, lambda engine: engine.create(request))
+
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        self._maybe_fail("expect")
+        self.expected += job_ids
 
     async def enqueue(self, queue: str, job_ids: Sequence[str]) -> None:
         self._maybe_fail("enqueue")

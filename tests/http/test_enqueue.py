@@ -29,10 +29,17 @@ def test_a_job_is_recorded_and_sent_to_its_queue(api: Api) -> None:
 def test_a_queue_that_is_down_costs_time_but_no_job(api: Api) -> None:
     api.backend.failures["enqueue"] = [RetryableError("the queue took no message", code="queue_unavailable")]
     job_id = api.start("diagnostic-echo", {"steps": 1})
-    assert api.backend.sent == []
+    assert (api.backend.sent, api.backend.expected) == ([], [job_id])
     assert api.logs == [("warning", "enqueue.postponed", {"jobs": 1, "first": job_id, "error": "queue_unavailable"})]
     api.run()
     assert api.get(f"/v1/jobs/{job_id}").json()["status"] == "completed"
+
+
+def test_a_job_that_nobody_would_miss_is_not_promised(api: Api) -> None:
+    api.backend.failures["enqueue"] = [RetryableError("the queue took no message", code="queue_unavailable")]
+    api.backend.failures["expect"] = [RetryableError("no answer", code="object_unreachable")]
+    answer = api.post("/v1/jobs", ECHO)
+    assert (answer.status_code, answer.json()["code"]) == (503, "object_unreachable")
 
 
 def test_direct_mode_needs_no_queue(api: Api) -> None:

@@ -21,9 +21,11 @@ from orchestrator import (
     current_step,
     workflow,
 )
+from orchestrator.control import look_after
 from orchestrator.errors import DefinitionError
 from orchestrator.lane import PermitBatch, PermitRequest
 from orchestrator.lifecycle import TERMINAL, JobStatus
+from orchestrator.limits import ALARM_LOST_MS
 from orchestrator.model import JobOptions
 from orchestrator.testing import World
 from orchestrator.testing.world_lane import CallFault
@@ -258,6 +260,30 @@ def test_a_job_that_lost_its_alarm_while_it_held_a_permit_is_woken_when_the_lane
     settle(world, 500_000)
     assert world.view(waiting).status is JobStatus.WAITING
     settle(world, 200_000)
+    assert_all_done(world, [holder, waiting])
+
+
+@pytest.mark.parametrize("forgetful", [True, False])
+def test_a_lane_that_lost_its_alarm_is_asked_again_by_those_who_wait(forgetful: bool) -> None:
+    """Nobody else comes by there, and what it has in memory says that its alarm is set."""
+    world = world_with()
+    holder = world.start("work", {"sleep_ms": 1_000}, options("a"))
+    waiting = world.start("work", {}, options("a"))
+    settle(world, 900)
+    assert world.view(waiting).status is JobStatus.WAITING
+    while world.objects[waiting].journal.load_job().status is JobStatus.WAITING:  # type: ignore[union-attr]
+        assert asyncio.run(world.step())
+        lane = world.lanes.get("work")
+        if lane.alarm_ms is not None and lane.alarm_ms <= world.clock.now_ms() + 10:
+            break  # the permit that came back is about to be offered
+    lane.alarm_ms = None
+    lane.commit()
+    if forgetful:
+        lane.crash()
+    settle(world, ALARM_LOST_MS + 10_000)
+    assert world.view(waiting).status is JobStatus.WAITING
+    world.call(waiting, look_after)
+    settle(world, 100)
     assert_all_done(world, [holder, waiting])
 
 
