@@ -81,7 +81,7 @@ class Wakeup:
             if self._armed_ms is not None:
                 self._platform.alarm.clear()
                 self._armed_ms = None
-        elif force or due_ms != self._armed_ms or self._armed_ms < self._platform.clock.now_ms() - ALARM_LOST_MS:
+        elif force or due_ms != self._armed_ms or due_ms < self._platform.clock.now_ms() - ALARM_LOST_MS:
             self._arm(due_ms)
 
     def after_tick(self, *, failed: bool, idle: bool) -> None:

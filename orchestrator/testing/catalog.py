@@ -127,6 +127,8 @@ class SmallCatalog:
 class CatalogHost(EngineHost[SmallCatalog]):
     """The catalog's object."""
 
+    counted = False
+
     def boot(self) -> Copy:
         """See :class:`orchestrator.testing.host.Host`."""
         copy = Copy(self.world, self)

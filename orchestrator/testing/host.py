@@ -122,6 +122,9 @@ class Host(ABC):
         name: the object's name.
     """
 
+    #: Whether its writes are among those that a test may choose to stop before.
+    counted = True
+
     def __init__(self, world: Objects, name: str) -> None:
         self.world = world
         self.name = name

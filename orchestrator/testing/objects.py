@@ -129,7 +129,7 @@ class Objects:
 
     async def publish(self, sender: Copy, summary: JobSummary) -> None:
         """Tell the catalog how a job is."""
-        await self.send(sender, "publish", "catalog", lambda: self.catalog.update({summary.id: summary}))
+        await self.send(sender, "publish", "catalog", lambda: self.catalog.__setitem__(summary.id, summary))
 
     async def forget(self, sender: Copy, job: DeletedJob) -> None:
         """Take a deleted job off the catalog."""

@@ -231,7 +231,8 @@ class Simulation(Objects):
     def writing(self, host: Host) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""
         try:
-            super().writing(host)
+            if host.counted:
+                super().writing(host)
         except Crash:
             self.kill(host)
             raise
@@ -291,8 +292,6 @@ class Simulation(Objects):
         error: Exception | None = None
         try:
             result = call()
-            if isinstance(result, asyncio.Future):
-                result = await _end_of(result)
         except Exception as failure:
             error = failure
         await self.pass_time(sender, what)
@@ -327,7 +326,11 @@ class Simulation(Objects):
         """Call an object's method that waits for others itself; it may not answer."""
         if sender is not None:
             sender.gate()
-        return await self.send(sender, what, host.name, lambda: self._begin_call(host, call))  # type: ignore[return-value]
+        task = await self.send(sender, what, host.name, lambda: self._begin_call(host, call))
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise RetryableError("The object was reset", code="object_unreachable")
+        return task.result()
 
     def _begin_call(self, host: EngineHost[E], call: Callable[[E], Coroutine[object, object, T]]) -> asyncio.Task[T]:
         copy = host.copy
@@ -388,14 +391,6 @@ class Simulation(Objects):
             super().create_job(sender, request), self.backstage.expect(sender, request.job_id)
         )
         return created
-
-
-async def _end_of(task: asyncio.Future[T]) -> T:
-    """Wait for what another object does; its end is nobody else's."""
-    await asyncio.wait([task])
-    if task.cancelled():
-        raise RetryableError("The object was reset", code="object_unreachable")
-    return task.result()
 
 
 def _quietly(call: Callable[[], object]) -> None:

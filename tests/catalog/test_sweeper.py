@@ -102,6 +102,7 @@ def test_a_job_that_never_told_of_itself_is_looked_for(port: Port) -> None:
     asyncio.run(port.world.run())
     assert port.world.view(job_id).status is JobStatus.COMPLETED
     assert port.catalog.list_jobs(JobQuery()).jobs[0].id == job_id
+    port.catalog.publish(port.world.catalog[job_id])
     port.world.clock.time_ms += PATIENCE_MS
     assert port.sweep() == 0
 
@@ -116,12 +117,10 @@ def test_what_was_expected_and_never_recorded_is_forgotten(port: Port) -> None:
 
 def test_a_job_that_acts_again_is_looked_at_whatever_it_tells(port: Port) -> None:
     """It had ended; what it tells first may be of before, and its alarm may be lost."""
-    job_id = port.start(steps=1)
+    job_id = port.world.start("diagnostic-echo", {"steps": 1}, JobOptions(mode="direct"))
     asyncio.run(port.world.run())
-    ended = port.world.catalog.get(job_id)
     port.catalog.expect(job_id, port.world.clock.now_ms(), firm=True)
-    if ended is not None:
-        port.catalog.publish(ended)
+    port.catalog.publish(port.world.catalog[job_id])
     port.world.clock.time_ms += PATIENCE_MS
     port.sweep()
     assert port.seen == [job_id]

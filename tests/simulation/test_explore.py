@@ -34,7 +34,7 @@ def test_a_hundred_seeds_hold() -> None:
         run = play(case_of(seed))
         assert run.problem is None, f"make simulate SEED={seed}"
         kinds.update(fault.kind for fault in run.struck)
-    assert len(kinds) > len(KINDS) * 0.8
+    assert len(kinds) > len(KINDS) * 0.7
 
 
 @pytest.mark.parametrize("seed", [13, 37, 54])

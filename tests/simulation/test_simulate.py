@@ -14,7 +14,7 @@ from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import WATCHDOG_MS
 from orchestrator.model import JobOptions
 from orchestrator.testing import Effects, MemoryDatabase
-from orchestrator.testing.plan import KINDS
+from orchestrator.testing.plan import KINDS, FaultKind
 from orchestrator.testing.plugin import Simulate
 from orchestrator.testing.simulate import SimulatedJob
 
@@ -137,7 +137,8 @@ def test_one_crash(simulate: Simulate) -> None:
 
 
 def test_a_storm_of_faults_and_a_deployment(simulate: Simulate) -> None:
-    storm = dict.fromkeys(KINDS, 0.03)
+    # Outages of the database would use the attempts of the transaction up.
+    storm: dict[FaultKind, float] = {kind: 0.03 for kind in KINDS if not kind.startswith("database_")}
     for seed in range(10):
         job = simulate(booking, {}, database=database).storm(storm, seed=seed).run().deploy().run()
         job.assert_completed()
