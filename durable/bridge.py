@@ -143,11 +143,12 @@ class AiError(Exception):
 
 
 class ObjectCallError(Exception):
-    """A call to an object or queue failed. ``retryable`` and ``overloaded`` are the platform's own words for it."""
+    """A call to an object or queue failed. ``overloaded`` is the platform's own word for it, ``retryable`` ours."""
 
     def __init__(self, error: JsException) -> None:
         super().__init__(str(error)[-500:])  # the end of a traceback says what went wrong
-        self.retryable = bool(getattr(error, "retryable", False))
+        # An object that was reset while it was called is there again for the next call.
+        self.retryable = any(getattr(error, name, False) is True for name in ("retryable", "durableObjectReset"))
         self.overloaded = bool(getattr(error, "overloaded", False))
 
 
@@ -205,7 +206,14 @@ class Bucket:
         """Return part of an object's bytes."""
         span = {"offset": offset} if length is None else {"offset": offset, "length": length}
         options = {} if offset == 0 and length is None else {"range": span}
-        found = await self._bucket.get(key, _object(options))
+        try:
+            found = await self._bucket.get(key, _object(options))
+        except JsException:
+            # A range that begins at the end or after it is an error to R2; here it has no bytes.
+            known = await self.head(key) if options else None
+            if known is None or offset < known[0]:
+                raise
+            return b""
         return None if _absent(found) else bytes((await found.arrayBuffer()).to_bytes())
 
     async def put(self, key: str, data: bytes) -> None:
@@ -373,7 +381,10 @@ def _absent(value: _JsAny) -> bool:
 def _to_sql(value: SqlValue) -> _JsAny:
     if value is None:
         return jsnull
-    return to_js(value) if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return to_js(value)
+    # Pyodide makes a BigInt of an integer from 2**53 - 1 on, which SQL refuses; all of them are doubles there anyway.
+    return float(value) if isinstance(value, int) else value
 
 
 def _from_sql(value: _JsAny) -> SqlValue:

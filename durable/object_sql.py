@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import LiteralString
 
 from durable.bridge import Storage
-from orchestrator.errors import StorageValueError
-from orchestrator.limits import MAX_VALUE_BYTES
 from orchestrator.meter import Meter
 from orchestrator.ports import SqlRow, SqlValue
-
-#: JavaScript's greatest safe integer: larger ones cross as BigInt, which SQL refuses.
-_MAX_INTEGER = 2**53 - 1
+from orchestrator.sql_values import check_params
 
 
 class ObjectSql:
@@ -37,20 +33,8 @@ class ObjectSql:
 
     def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
         """See :class:`orchestrator.ports.Sql`."""
-        for param in params:
-            _check(param)
+        check_params(params)
         return self._storage.execute(query, params)
-
-
-def _check(param: SqlValue) -> None:
-    if isinstance(param, (str, bytes)):
-        if len(param) > MAX_VALUE_BYTES:
-            raise StorageValueError(f"A SQL value has at most {MAX_VALUE_BYTES} bytes")
-    elif isinstance(param, bool):
-        # JavaScript's true is stored as the text "true" (platform.md §1.2).
-        raise StorageValueError("A SQL parameter cannot be a bool; store 0 or 1")
-    elif isinstance(param, int) and not -_MAX_INTEGER <= param <= _MAX_INTEGER:
-        raise StorageValueError("A SQL integer is at most 2**53 - 1; store larger ones as text")
 
 
 class ObjectAlarm:

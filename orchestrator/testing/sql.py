@@ -6,15 +6,24 @@ import sqlite3
 from collections.abc import Callable
 from typing import LiteralString
 
-from orchestrator.errors import StorageValueError
-from orchestrator.limits import MAX_VALUE_BYTES
 from orchestrator.ports import SqlRow, SqlValue
+from orchestrator.sql_values import check_params
+from orchestrator.testing.row_costs import RowCosts
 
 _WRITES = ("insert", "update", "delete", "create", "alter")
-#: What production refuses and the local runtime does not (platform.md §1.1).
-_MAX_ROW_BYTES = 2_000_000
-#: The platform's own bound (platform.md §1.1).
-_MAX_PARAMS = 100
+#: What the platform does by itself or not at all (platform.md §1.2).
+_REFUSED = ("begin", "commit", "end", "rollback", "savepoint", "release", "attach", "detach", "vacuum")
+_PRAGMAS = ("table_list", "table_info", "index_", "foreign_key", "defer_foreign_keys", "quick_check", "optimize")
+#: The platform's bounds of statements (platform.md §1.1).
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 100,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 5,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 25_000,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 10,
+}
 
 
 class MemorySql:
@@ -29,6 +38,7 @@ class MemorySql:
 
     def __init__(self, on_write: Callable[[], None] | None = None) -> None:
         self._db = _connect()
+        self._costs = RowCosts(self._db)
         self._on_write = on_write
         self._open = False
         self._dirty = False
@@ -45,7 +55,7 @@ class MemorySql:
 
     @property
     def rows_written(self) -> int:
-        """Rows changed so far."""
+        """Rows written so far, as the platform bills them."""
         return self._rows_written
 
     @property
@@ -59,23 +69,22 @@ class MemorySql:
         Raises:
             StorageValueError: a parameter, or all of them together, would not be stored as they are.
         """
-        for param in params:
-            check_value(param)
-        if len(params) > _MAX_PARAMS:
-            raise StorageValueError(f"A statement has at most {_MAX_PARAMS} parameters")
-        if is_write(query):
-            if sum(len(param) for param in params if isinstance(param, (str, bytes))) > _MAX_ROW_BYTES:
-                raise StorageValueError(f"A row has at most {_MAX_ROW_BYTES} bytes")
+        check_params(params)
+        writes = is_write(query)
+        if writes:
             if self._on_write is not None:
                 self._on_write()
             self.touch()
+        else:
+            _check_statement(query)
         before = self._db.total_changes
         # Numbers cross as doubles; the column's affinity makes integers of them again, or does not (platform.md §1.2).
         crossed = [float(param) if isinstance(param, int) else param for param in params]
         rows: list[SqlRow] = self._db.execute(query, crossed).fetchall()
-        self._rows_written += self._db.total_changes - before
+        if writes:
+            self._rows_written += self._costs.of(query, self._db.total_changes - before)
         self.rows_read += len(rows)  # at least; the platform also counts rows that are skipped
-        return rows
+        return [_as_read(row) for row in rows]
 
     def touch(self) -> None:
         """Begin a group, for what is written beside the tables."""
@@ -117,6 +126,7 @@ class MemorySql:
             self._on_write()
         self._db.close()
         self._db = _connect()
+        self._costs = RowCosts(self._db)
         self._closed()
 
     def become(self, other: MemorySql) -> None:
@@ -129,7 +139,9 @@ class MemorySql:
 
     def load(self, dump: str) -> None:
         """Take over what another database has dumped, over an empty one."""
+        usual = self._db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 1_000_000_000)
         self._db.executescript(dump)
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, usual)
 
     def _closed(self) -> None:
         self._open = self._dirty = False
@@ -141,19 +153,31 @@ def is_write(query: str) -> bool:
     return query.lstrip().startswith(_WRITES)
 
 
-def check_value(value: SqlValue) -> None:
-    """Refuse what a Durable Object would store as something else (platform.md §1.2).
+def _check_statement(query: str) -> None:
+    words = query.split(maxsplit=2)
+    first = words[0].lower() if words else ""
+    if first in _REFUSED or (first == "pragma" and not words[1].lower().startswith(_PRAGMAS)):
+        raise sqlite3.OperationalError(f"not authorized: {query}")
+    if not first:
+        raise sqlite3.OperationalError("SQL code did not contain a statement.")
 
-    Raises:
-        StorageValueError: a bool, an integer beyond 2**53, or a value above the row cap.
-    """
-    if isinstance(value, bool):
-        raise StorageValueError("A SQL parameter cannot be a bool; store 0 or 1")
-    if isinstance(value, int) and abs(value) >= 2**53:
-        raise StorageValueError("A SQL integer is at most 2**53 - 1; store larger ones as text")
-    if isinstance(value, (str, bytes)) and len(value) > MAX_VALUE_BYTES:
-        raise StorageValueError(f"A SQL value has at most {MAX_VALUE_BYTES} bytes")
+
+def _as_read(row: SqlRow) -> SqlRow:
+    """Return a row as Python gets it: a number is a double on the way, and an integer if it has no fraction."""
+    for value in row:
+        if isinstance(value, float) or (isinstance(value, int) and not -(2**53) < value < 2**53):
+            return tuple(_number(item) if isinstance(item, (int, float)) else item for item in row)
+    return row
+
+
+def _number(value: float) -> int | float:
+    crossed = float(value)
+    return int(crossed) if crossed.is_integer() and abs(crossed) < 2**53 else crossed
 
 
 def _connect() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    for limit, value in _LIMITS.items():
+        db.setlimit(limit, value)
+    db.execute("pragma foreign_keys = on")
+    return db

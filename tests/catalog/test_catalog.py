@@ -203,7 +203,7 @@ def test_rows_written_per_change_stay_few() -> None:
     catalog.publish(summary(tags=()))
     before = sql.rows_written
     catalog.publish(summary(tags=(), revision=2, status=JobStatus.RUNNING))
-    assert sql.rows_written - before <= 3
+    assert sql.rows_written - before <= 5  # the row, two indexes over what has changed, and two counts
 
 
 def test_a_deleted_job_does_not_come_back_by_a_late_message(catalog: Catalog) -> None:

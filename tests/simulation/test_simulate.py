@@ -85,7 +85,7 @@ def test_a_job_runs_until_it_waits_for_somebody_and_goes_on(simulate: Simulate) 
     job.deliver_event("shipped", "by train").run().assert_completed("by train").assert_effects_once()
     with pytest.raises(AssertionError, match="written"):
         job.assert_rows_written(at_most=3)
-    job.assert_rows_written(at_most=35)
+    job.assert_rows_written(at_most=45)  # 16 of them for its tables
 
 
 def test_an_event_may_come_before_the_wait(simulate: Simulate) -> None:
