@@ -224,8 +224,9 @@ async def keep_and_die(inside: Inside) -> None:
 
 async def die_at_once(inside: Inside) -> None:
     """Lose everything, the first two times. Memory of that is another object's."""
+    began_ms = inside.clock.now_ms()
     if len(json.loads(await inside.call("witness of deaths", "notes"))) < 2:
-        await inside.call("witness of deaths", "note", str(inside.clock.now_ms()))
+        await inside.call("witness of deaths", "note", str(began_ms))
         note(inside, "lost")
         inside.die()
 
