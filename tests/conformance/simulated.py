@@ -13,7 +13,6 @@ from orchestrator.testing.catalog import SmallBackstage
 from orchestrator.testing.faults import Crash
 from orchestrator.testing.host import Copy, EngineHost, Host
 from orchestrator.testing.queues import Message
-from orchestrator.testing.sim_alarms import Alarms
 from orchestrator.testing.simulation import LIMIT_MS, Simulation
 from tests.conformance.platform import Scenario
 from tests.conformance.platform_probe.acts import ACTS, consume, on_alarm
@@ -61,37 +60,32 @@ class ProbeHost(EngineHost[ProbeCopy]):
         return on_alarm(self.engine)
 
 
-class ProbeAlarms(Alarms):
-    """Alarms that get lost whoever knows of their object: here the loss itself is looked at."""
-
-    def is_known(self, host: Host) -> bool:
-        return True
-
-
 class ProbeBackstage(SmallBackstage):
     """Consumers of the probe's queues, and nobody who looks after anything."""
 
-    async def sweep_for_ever(self, simulation: Simulation) -> None:
-        await asyncio.Event().wait()
-
-    async def consume(self, simulation: Simulation, queue: str, message: Message) -> None:
+    def __init__(self, simulation: Simulation) -> None:
+        super().__init__(simulation)
         assert isinstance(simulation, ProbeSimulation)
+        self._probes = simulation
 
-        async def tell(tag: str, text: str) -> None:
-            await simulation.reach_probe(None, f"queue {tag}", "note", text)
+    async def tick(self) -> None:
+        """Leave everything to itself."""
 
-        await consume(queue, [message], tell)
+    async def consume(self, queue: str, message: Message) -> None:
+        await consume(queue, [message], self._tell)
 
-    async def consume_dead(self, simulation: Simulation, message: Message) -> None:
-        await self.consume(simulation, "dead", message)
+    async def consume_dead(self, message: Message) -> None:
+        await self.consume("dead", message)
+
+    async def _tell(self, tag: str, text: str) -> None:
+        await self._probes.reach_probe(None, f"queue {tag}", "note", text)
 
 
 class ProbeSimulation(Simulation):
     """The simulation, with probes instead of jobs."""
 
     def __init__(self, *, seed: int, strikes: frozenset[str]) -> None:
-        super().__init__(seed=seed, only=strikes, backstage=ProbeBackstage())
-        self.alarms = ProbeAlarms(self)
+        super().__init__(seed=seed, only=strikes, backstage=ProbeBackstage)
         self.queues.max_retries = MAX_RETRIES
         self._probes: dict[str, ProbeHost] = {}
 
