@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate soak bench load fuzz format lock clean types typescript
+.PHONY: install dev demo test check simulate soak deletion bench load fuzz format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -47,6 +47,11 @@ bench: install
 MINUTES ?= 30
 soak: install
 	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) $(SOAK)
+
+# Deletes an organization of 3,000 documents while workerd is killed and the vector store fails; a few minutes.
+KILLS ?= 10
+deletion: install
+	@exec $(BIN)/python -m tests.workerd.deletion --kills $(KILLS) --seed $(or $(SEED),1) $(DELETION)
 
 # Many jobs at once on the local stack; LOAD='--together 300 --json' and the like.
 load: install

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from bench import ingestion, stacks
+from bench import deletion, ingestion, stacks
 from bench.bench_worker.flows import Mark
 from bench.results import Results
 from bench.stacks import BenchError, Peer, Worker
 from local import postgres
 from local.bundle import ROOT
 
-PARTS: tuple[str, ...] = ("a", "b", "c", "d", "e", "f", "g")
+PARTS: tuple[str, ...] = ("a", "b", "c", "d", "e", "f", "g", "h")
 #: What is not counted, since it meets cold caches.
 WARM_UP_STARTS = 5
 WARM_UP_STEPS = 1_000
@@ -45,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         starts: jobs started, per way to start one.
         admissions: batches of jobs that a lane admits, per sample.
         documents: sizes in MB, and how often each is ingested.
+        deletions: documents of a small and of a large ingest job that are deleted.
     """
 
     rounds: int
@@ -57,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     starts: int
     admissions: int
     documents: tuple[tuple[int, int], ...]
+    deletions: tuple[int, int]
 
 
 FULL = Plan(
@@ -70,6 +72,7 @@ FULL = Plan(
     starts=100,
     admissions=50,
     documents=((1, 3), (10, 3), (100, 1)),
+    deletions=(1_000, 100_000),
 )
 QUICK = Plan(
     rounds=3,
@@ -82,6 +85,7 @@ QUICK = Plan(
     starts=20,
     admissions=10,
     documents=((1, 3), (3, 1)),
+    deletions=(1_000, 10_000),
 )
 
 
@@ -121,7 +125,7 @@ def measure(parts: set[str], plan: Plan, folder: Path, screen: Screen) -> Result
         BenchError: something did not do its work.
     """
     results = Results()
-    if parts - {"f"}:
+    if parts - {"f", "h"}:
         screen.begin("starting", 1)
         with stacks.worker(folder / "worker", services=False) as worker:
             screen.advance()
@@ -135,6 +139,8 @@ def measure(parts: set[str], plan: Plan, folder: Path, screen: Screen) -> Result
                 _admissions(plan, screen, results, worker)
     if "f" in parts:
         _documents(plan, folder, screen, results)
+    if "h" in parts:
+        _deletions(plan, folder, screen, results)
     return results
 
 
@@ -276,3 +282,30 @@ def _documents(plan: Plan, folder: Path, screen: Screen, results: Results) -> No
                 results.add(f"f.speed_{size_mb}", done.mb_per_s)
                 results.add(f"f.chunks_{size_mb}", done.chunks)
                 results.add(f"f.heap_{size_mb}", done.heap_bytes)
+
+
+def _deletions(plan: Plan, folder: Path, screen: Screen, results: Results) -> None:
+    """(h): ingest jobs of few documents are deleted, then ones of many: the interpreter's memory never shrinks."""
+    screen.begin("h      deletion", plan.rounds * sum(plan.deletions))
+    with stacks.worker(folder / "deletion", services=True) as worker:
+        ingestion.prepare(worker)
+        for kind, documents in zip(("few", "many"), plan.deletions, strict=True):
+            for number in range(plan.rounds):
+                name, shown = f"bench_{kind}_{number}", 0.0
+                deletion.prepare(worker, name, documents)
+
+                def show(share: float, documents: int = documents) -> None:
+                    nonlocal shown
+                    screen.advance((share - shown) * documents)
+                    shown = share
+
+                done = deletion.delete(worker, name, documents, show)
+                show(1.0)
+                results.add(f"h.rate_{kind}", documents / done.elapsed_ms * 1000)
+                results.add(f"h.rows_{kind}", done.storage.all_rows)
+                results.add(f"h.bytes_{kind}", done.storage.database_bytes)
+                results.add(f"h.heap_{kind}", done.heap_bytes)
+                if done.first_tenth:
+                    results.add(f"h.first_{kind}", done.first_tenth)
+                    results.add(f"h.last_{kind}", done.last_tenth)
+                    results.add(f"h.drift_{kind}", (done.last_tenth / done.first_tenth - 1) * 100)

@@ -63,7 +63,7 @@ class Report(msgspec.Struct, frozen=True):
 def rows(results: Results, plan: Plan) -> list[Row]:
     """Return every line for which something was measured."""
     measured = (_steps(results, plan), _walk(results, plan), _starts(results), _documents(results, plan))
-    return [row for part in (*measured, _admissions(results)) for row in part]
+    return [row for part in (*measured, _admissions(results), _deletions(results, plan)) for row in part]
 
 
 def _row(
@@ -180,6 +180,29 @@ def _admissions(results: Results) -> Iterator[Row]:
             aim,
             series.median >= ADMISSIONS_AIM,
         )
+
+
+def _deletions(results: Results, plan: Plan) -> Iterator[Row]:
+    few, many = plan.deletions
+    if series := results.get("h.rate_many"):
+        yield _row("h", f"an ingest job of {many:,} documents deleted", "documents/s", series)
+    for key, name in (("first", "deletion: first tenth"), ("last", "deletion: last tenth")):
+        if series := results.get(f"h.{key}_many"):
+            yield _row("h", name, "documents/s", series)
+    if series := results.get("h.drift_many"):
+        met = series.median >= -FLAT_AIM * 100
+        yield _row("h", "deletion: last tenth beside the first", "%", series, "", f"≥ {-FLAT_AIM:+.0%}", met)
+    for key, name, unit, scale in (
+        ("rows", "deletion: journal rows at the end", "rows", 1),
+        ("bytes", "deletion: database at the end", "bytes", 1),
+        ("heap", "deletion: peak Wasm heap", "MiB", MIB),
+    ):
+        small, large = results.get(f"h.{key}_few"), results.get(f"h.{key}_many")
+        if small and large:
+            met = large.high <= small.low * (1 + FLAT_AIM)
+            beside = f"{_number(small.median / scale, unit)} after {few:,}"
+            scaled = Series(tuple(value / scale for value in large.values))
+            yield _row("h", name, unit, scaled, beside, f"≤ {FLAT_AIM:+.0%}", met)
 
 
 def show(report: Report, console: Console) -> None:

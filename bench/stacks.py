@@ -104,6 +104,7 @@ class _Accepted(msgspec.Struct, frozen=True):
 class _Step(msgspec.Struct, frozen=True):
     key: str
     started_at: datetime
+    counters: dict[str, int] | None = None
 
 
 class _Steps(msgspec.Struct, frozen=True):
@@ -165,6 +166,11 @@ class Worker:
     def first_step_started(self, job_id: str) -> datetime:
         """Return when a job's first step began."""
         return _decode(self._client.get(f"/v1/jobs/{job_id}/steps"), _Steps).steps[0].started_at
+
+    def items(self, job_id: str, loop: str) -> int | None:
+        """Return how many items a job's cursor loop has done; None before it begins."""
+        steps = _decode(self._client.get(f"/v1/jobs/{job_id}/steps"), _Steps).steps
+        return next(((step.counters or {}).get("items", 0) for step in steps if step.key == loop), None)
 
     def storage(self, job_id: str) -> Storage:
         """Return what a job's object has stored."""

@@ -1,32 +1,44 @@
 """Deletes an organization on the real runtime, with kills and a vector store that fails now and then.
 
-``python -m tests.workerd.deletion`` plays it at any size, with kills of workerd; the test beside it plays little.
+``make deletion`` plays it at full size; the test beside it plays little.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
+import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import LiteralString
 
+import httpx
 import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local.process import LocalStack, wait_until
 from tests.embeddings.stub_server import Received, Reply, StubServer, json_reply
 from tests.vectors.stores import SECRET, TurbopufferStub
-from tests.workerd.run import assert_quiet
+from tests.workerd.run import ENDED, assert_quiet
 from tests.workerd.scene import changed_configuration
 from tests.workerd.tables import Tables
 
 ORGANIZATION, OTHER = "org1", "org2"
 WAIT_S = 900.0
+#: The catalog may hear of an end this much later than the database does.
+SOON_S = 30.0
 #: Shares of the requests to the vector store that are refused, refused with a time to wait, and done without an answer.
 REFUSED, HURRIED, UNANSWERED = 0.1, 0.04, 0.04
+#: As long as those of the local embedding model: documents are ingested into the same namespace.
+VECTOR = [1.0] * 256
+
+#: Gets how many documents are left, and how often workerd was killed.
+Show = Callable[[int, int], None]
 
 _ROWS: tuple[LiteralString, ...] = (
     """insert into organization (id, name, slug, "deletedPages", "totalPages") values
@@ -72,53 +84,84 @@ _ROWS: tuple[LiteralString, ...] = (
 
 
 class Size(msgspec.Struct, frozen=True):
-    """How much is deleted, and how often the runtime is killed meanwhile."""
+    """How much is deleted, and what goes wrong meanwhile.
+
+    Attributes:
+        namespaces: each of so many ingest jobs of so many documents.
+        kills: how often workerd is killed.
+        failures: the vector store fails the same request at most so often; None for no such mercy.
+        seed: of the moments of the kills and of the failures.
+    """
 
     namespaces: int
     ingest_jobs: int
     documents: int
     kills: int
+    failures: int | None = None
     seed: int = 1
 
 
 class Played(msgspec.Struct, frozen=True):
-    """What a play did."""
+    """What a play did; ``jobs`` are counted by workflow and status."""
 
+    size: Size
     documents: int
     elapsed_s: float
     kills: int
+    crashes: int
     store_requests: int
     store_failures: int
+    jobs: dict[str, int]
+
+
+class _Job(msgspec.Struct, frozen=True):
+    id: str
+    workflow: str
+    status: str
+
+
+class _Crashes(msgspec.Struct, frozen=True):
+    crashes: int
+
+
+class _Jobs(msgspec.Struct, frozen=True):
+    jobs: list[_Job]
+    next_cursor: str | None = None
 
 
 class FlakyStore:
     """Turbopuffer's contract, broken now and then."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, at_most: int | None) -> None:
         self.stub = TurbopufferStub()
         self.failures = self.requests = 0
         self._rng = rng
+        self._at_most = at_most
+        self._failed: Counter[bytes] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, request: Received) -> Reply:
         with self._lock:
             self.requests += 1
             draw = self._rng.random()
-            if draw < REFUSED + HURRIED:
+            if self._at_most is not None and self._failed[request.body] >= self._at_most:
+                return self.stub(request)
+            if draw < REFUSED + HURRIED + UNANSWERED:
                 self.failures += 1
+                self._failed[request.body] += 1
+            if draw < REFUSED + HURRIED:
                 hurried = {"retry_after": "1"} if draw >= REFUSED else {}
                 return json_reply({"error": "try again"}, 429 if hurried else 503, **hurried)
             reply = self.stub(request)
             if draw < REFUSED + HURRIED + UNANSWERED:
-                self.failures += 1
                 return Reply(reply.status, reply.body, reply.headers, cut_at=0)
             return reply
 
 
-def play(size: Size, folder: Path) -> Played:
+def play(size: Size, folder: Path, show: Show = lambda _left, _kills: None) -> Played:
     """Delete the organization, and assert that nothing of it and everything of the other one is left."""
     rng = random.Random(size.seed)
-    store = FlakyStore(rng)
+    store = FlakyStore(rng, size.failures)
     with StubServer(store) as server:
         variables = (
             f'[vars]\nDEFAULT_TURBOPUFFER_API_KEY = "{SECRET}"\nDEFAULT_TURBOPUFFER_URL = "{server.url}"\n\n[limits]'
@@ -127,13 +170,13 @@ def play(size: Size, folder: Path) -> Played:
         with LocalStack(folder / "state", arguments=arguments) as stack:
             tables = Tables(stack.database_url)
             try:
-                return _play(size, stack, tables, store, rng)
+                _seed(size, stack, tables, store)
+                return _play(size, stack, tables, store, rng, show)
             finally:
                 tables.close()
 
 
-def _play(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore, rng: random.Random) -> Played:
-    _seed(size, stack, tables, store)
+def _play(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore, rng: random.Random, show: Show) -> Played:
     untouched = _of_the_other(stack, tables)
     total = _documents(tables)
     began = time.monotonic()
@@ -142,14 +185,18 @@ def _play(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore, rng:
             client.post("/trigger/ingest", json={"body": {"jobId": late}}).raise_for_status()
         answer = client.post("/trigger/delete-organization", json={"body": {"organizationId": ORGANIZATION}})
         answer.raise_for_status()
-    kills = _kill_now_and_then(size, stack, tables, rng, total)
-    wait_until(lambda: _organizations(tables) == [OTHER], timeout_s=WAIT_S, every_s=0.1)
+    kills = _kill_now_and_then(size, stack, tables, rng, total, show)
     elapsed_s = time.monotonic() - began
+    jobs = _ended_jobs(stack)
     assert_quiet(stack)
     _assert_nothing_left(stack, tables, store)
     assert _of_the_other(stack, tables) == untouched
     _assert_counted(tables)
-    return Played(total, elapsed_s, kills, store.requests, store.failures)
+    counted = Counter(f"{job.workflow} {job.status}" for job in jobs)
+    assert [job for job in jobs if job.workflow.startswith("delete-") and job.status != "completed"] == []
+    with stack.client() as client:
+        crashes = sum(_crashes(client, job.id) for job in jobs)
+    return Played(size, total, elapsed_s, kills, crashes, store.requests, store.failures, dict(sorted(counted.items())))
 
 
 def _seed(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore) -> None:
@@ -166,25 +213,60 @@ def _seed(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore) -> N
             stack.put_blob(f"{folder}/image.png", b"An image.", bucket="IMAGES")
         if namespace_id not in ("ns0", "ns1"):
             rows = [
-                {"id": f"{document_id}#{n}", "vector": [1.0, 2.0], "text": "", "documentId": document_id}
-                for n in (1, 2)
+                {"id": f"{document_id}#{n}", "vector": VECTOR, "text": "", "documentId": document_id} for n in (1, 2)
             ]
             stored = store.stub.namespaces.setdefault(f"as_{namespace_id}", {})
             stored.update({str(row["id"]): row for row in rows})
 
 
-def _kill_now_and_then(size: Size, stack: LocalStack, tables: Tables, rng: random.Random, total: int) -> int:
-    """Kill workerd whenever so many documents are left; return how often."""
-    marks = sorted((rng.randrange(total // 20, total) for _ in range(size.kills)), reverse=True)
+def _kill_now_and_then(
+    size: Size, stack: LocalStack, tables: Tables, rng: random.Random, total: int, show: Show
+) -> int:
+    """Wait for the organization's end, and kill workerd whenever so many documents are left; return how often."""
+    marks = sorted(rng.randrange(1, total) for _ in range(size.kills))
     kills = 0
-    for mark in marks:
-        wait_until(lambda mark=mark: _documents(tables) <= mark, timeout_s=WAIT_S, every_s=0.02)  # type: ignore[misc]
-        if not _documents(tables):
-            break
-        with stack.expect_restart():
-            stack.kill_workerd()
-        kills += 1
+
+    def ended() -> bool:
+        nonlocal kills
+        left = _documents(tables)
+        show(left, kills)
+        while marks and marks[-1] >= left:
+            marks.pop()
+            with stack.expect_restart():
+                stack.kill_workerd()
+            kills += 1
+        return _organizations(tables) == [OTHER]
+
+    wait_until(ended, timeout_s=WAIT_S, every_s=0.05)
     return kills
+
+
+def _ended_jobs(stack: LocalStack) -> list[_Job]:
+    """Wait until the catalog knows that everything has ended, and return all jobs there were."""
+    found: list[_Job] = []
+
+    def ended() -> bool:
+        found[:] = _jobs(stack)
+        return all(job.status in ENDED for job in found)
+
+    wait_until(ended, timeout_s=SOON_S, every_s=0.5)
+    return found
+
+
+def _crashes(client: httpx.Client, job_id: str) -> int:
+    return msgspec.json.decode(client.get(f"/v1/jobs/{job_id}").raise_for_status().content, type=_Crashes).crashes
+
+
+def _jobs(stack: LocalStack) -> list[_Job]:
+    found: list[_Job] = []
+    cursor: str | None = ""
+    with stack.client() as client:
+        while cursor is not None:
+            answer = client.get("/v1/jobs", params={"limit": 200, **({"cursor": cursor} if cursor else {})})
+            page = msgspec.json.decode(answer.raise_for_status().content, type=_Jobs)
+            found += page.jobs
+            cursor = page.next_cursor
+    return found
 
 
 def _documents(tables: Tables) -> int:
@@ -238,13 +320,34 @@ def _assert_counted(tables: Tables) -> None:
 
 def main() -> int:
     """Play it at the size asked for, and print what it did."""
-    parser = argparse.ArgumentParser(prog="python -m tests.workerd.deletion")
+    parser = argparse.ArgumentParser(prog="python -m tests.workerd.deletion", description=__doc__)
     for name, default in (("namespaces", 3), ("ingest-jobs", 20), ("documents", 50), ("kills", 10), ("seed", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    size = Size(**vars(parser.parse_args()))
-    with tempfile.TemporaryDirectory(prefix="deletion-") as folder:
-        played = play(size, Path(folder))
-    print(json.dumps({**msgspec.structs.asdict(size), **msgspec.structs.asdict(played)}, indent=1))
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    given = vars(parser.parse_args())
+    as_json = given.pop("json")
+    size = Size(**given)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    with (
+        tempfile.TemporaryDirectory(prefix="deletion-") as folder,
+        Progress(*columns, console=console) as progress,
+    ):
+        total = size.namespaces * size.ingest_jobs * size.documents
+        task = progress.add_task("delete", total=total, state="seeding")
+
+        def show(left: int, kills: int) -> None:
+            progress.update(task, completed=total - left, state=f"{left} documents left, {kills} kills")
+
+        played = play(size, Path(folder), show)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(played).decode() + "\n")
+    else:
+        console.print(
+            f"{played.documents} documents in {played.elapsed_s:.0f} s; {played.kills} kills, {played.crashes} slices "
+            f"died; {played.store_failures} of {played.store_requests} requests to the vector store failed"
+        )
+        console.print("[bold green]Nothing is left, the counters are exact, the neighbour is as it was.[/bold green]")
     return 0
 
 
