@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate soak deletion bench load fuzz format lock clean types typescript
+.PHONY: install dev demo test check simulate soak deletion ingestions bench load fuzz format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -52,6 +52,10 @@ soak: install
 KILLS ?= 10
 deletion: install
 	@exec $(BIN)/python -m tests.workerd.deletion --kills $(KILLS) --seed $(or $(SEED),1) $(DELETION)
+
+# 150 ingest jobs of real documents at once, and a kill: INGESTIONS='--ingest-jobs 300 --kills 0 --json'.
+ingestions: install
+	@exec $(BIN)/python -m tests.workerd.ingestions $(INGESTIONS)
 
 # Many jobs at once on the local stack; LOAD='--together 300 --json' and the like.
 load: install

@@ -1,6 +1,7 @@
 """Counters of namespaces and organizations (domain.md §1.9). Each call is part of a transaction that runs once.
 
-Rows are locked in the order document, ingest job, namespace, webhook, organization, everywhere (W-20).
+Rows are locked in the order document, ingest job, namespace, webhook, organization, everywhere, and several rows of a
+table in the order of their ids (W-20).
 """
 
 from __future__ import annotations

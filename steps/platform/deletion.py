@@ -198,8 +198,9 @@ async def begin_organization(connection: Connection, organization_id: str) -> bo
     Its webhooks go at once: nobody is told about the rest.
     """
     await connection.execute(
-        """update namespace set status = 'DELETING', "updatedAt" = now() at time zone 'utc'
-        where "organizationId" = $1 and status <> 'DELETING'""",
+        """with locked as (select id from namespace where "organizationId" = $1 order by id for no key update)
+        update namespace n set status = 'DELETING', "updatedAt" = now() at time zone 'utc'
+        from locked l where n.id = l.id and n.status <> 'DELETING'""",
         organization_id,
     )
     await connection.execute('delete from "Webhook" where "organizationId" = $1', organization_id)
@@ -232,8 +233,9 @@ async def remove_organization(connection: Connection, organization_id: str) -> b
 async def reopen_organization(connection: Connection, organization_id: str) -> None:
     """Turn an organization whose deletion gave up to ACTIVE, with the namespaces that are left (W-01)."""
     await connection.execute(
-        """update namespace set status = 'ACTIVE', "updatedAt" = now() at time zone 'utc'
-        where "organizationId" = $1 and status = 'DELETING'""",
+        """with locked as (select id from namespace where "organizationId" = $1 order by id for no key update)
+        update namespace n set status = 'ACTIVE', "updatedAt" = now() at time zone 'utc'
+        from locked l where n.id = l.id and n.status = 'DELETING'""",
         organization_id,
     )
     await connection.execute(

@@ -138,16 +138,17 @@ async def finish(connection: Connection, ingest_job_id: str) -> None:
 
 async def fail(connection: Connection, ingest_job_id: str, message: str) -> list[str]:
     """Turn the ingest job, and the documents it was at, to FAILED; return those documents."""
-    await connection.execute(
-        """update ingest_job set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
-            "updatedAt" = now() at time zone 'utc' where id = $1 and status in ('PROCESSING', 'FAILED')""",
+    rows = await connection.fetch(
+        """with locked as (select id from document where "ingestJobId" = $1 order by id for update)
+        update document d set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc'
+        from locked l where d.id = l.id and d.status in ('PROCESSING', 'FAILED') returning d.id""",
         ingest_job_id,
         message,
     )
-    rows = await connection.fetch(
-        """update document set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
-            "updatedAt" = now() at time zone 'utc'
-        where "ingestJobId" = $1 and status in ('PROCESSING', 'FAILED') returning id""",
+    await connection.execute(
+        """update ingest_job set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
+            "updatedAt" = now() at time zone 'utc' where id = $1 and status in ('PROCESSING', 'FAILED')""",
         ingest_job_id,
         message,
     )

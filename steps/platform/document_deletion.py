@@ -85,8 +85,9 @@ async def mark(connection: Connection, document_ids: Sequence[str]) -> list[str]
     From here on no run begins with them, and those under way give way at their next look (W-04, W-05).
     """
     rows = await connection.fetch(
-        """update document set status = 'DELETING', "updatedAt" = now() at time zone 'utc'
-        where id = any($1::text[]) returning coalesce("workflowRunsIds", '{}') as runs""",
+        """with locked as (select id from document where id = any($1::text[]) order by id for update)
+        update document d set status = 'DELETING', "updatedAt" = now() at time zone 'utc'
+        from locked l where d.id = l.id returning coalesce(d."workflowRunsIds", '{}') as runs""",
         list(document_ids),
     )
     return [run_id for row in rows for run_id in msgspec.convert(row["runs"], list[str])]
@@ -122,9 +123,10 @@ async def remove(
 async def fail(connection: Connection, document_ids: Sequence[str], message: str) -> None:
     """Turn documents whose deletion gave up to FAILED, so that it can be requested again (W-01)."""
     await connection.execute(
-        """update document set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
+        """with locked as (select id from document where id = any($1::text[]) order by id for update)
+        update document d set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
             "updatedAt" = now() at time zone 'utc'
-        where id = any($1::text[]) and status in ('QUEUED_FOR_DELETE', 'DELETING')""",
+        from locked l where d.id = l.id and d.status in ('QUEUED_FOR_DELETE', 'DELETING')""",
         list(document_ids),
         message,
     )
