@@ -21,6 +21,7 @@ from steps.platform import deletion, document_deletion, documents, ingest_jobs, 
 from steps.platform.documents import Totals
 from tests.platform import picture, scene
 from tests.platform.counting import assert_counted
+from tests.redis.stub import RedisStub
 from tests.vectors.stores import PineconeStub, TurbopufferStub
 
 ORGANIZATION, NAMESPACE, STORED, LATE = "org1", "ns1", "stored", "late"
@@ -143,7 +144,7 @@ class Rival:
         async with self._database.transaction() as connection:
             await deletion.begin_organization(connection, ORGANIZATION)
         async with self._database.transaction() as connection:
-            await deletion.remove_namespace(connection, NAMESPACE)
+            await deletion.remove_namespace(connection, NAMESPACE, exact=True)
         async with self._database.transaction() as connection:
             await deletion.remove_organization(connection, ORGANIZATION)
         async with self._database.transaction() as connection:
@@ -187,7 +188,7 @@ async def compete(url: str, seed: int) -> picture.Picture:
                 group.create_task(rival.work())
         await rivals[0].settle()
         buckets = {name: MemoryBlobs() for name in ("blobs", "images", "assets")}
-        return await picture.take(admin, buckets, TurbopufferStub(), PineconeStub())
+        return await picture.take(admin, buckets, TurbopufferStub(), PineconeStub(), RedisStub())
     finally:
         for database in connections:
             await database.close()
