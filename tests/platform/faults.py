@@ -24,7 +24,8 @@ class CrashingDatabase:
     """
 
     def __init__(self, inner: Database, before: int, after: int) -> None:
-        self._inner = inner
+        #: Does the work; a test may put something in front of it.
+        self.inner = inner
         self._before = before
         self._after = after
         self.operations = 0
@@ -32,23 +33,23 @@ class CrashingDatabase:
         self.meanwhile: Callable[[int], Awaitable[None]] | None = None
 
     async def fetch(self, query: LiteralString, *args: object) -> list[Record]:
-        return await self.run(lambda: self._inner.fetch(query, *args))
+        return await self.run(lambda: self.inner.fetch(query, *args))
 
     async def fetchrow(self, query: LiteralString, *args: object) -> Record | None:
-        return await self.run(lambda: self._inner.fetchrow(query, *args))
+        return await self.run(lambda: self.inner.fetchrow(query, *args))
 
     async def execute(self, query: LiteralString, *args: object) -> str:
-        return await self.run(lambda: self._inner.execute(query, *args))
+        return await self.run(lambda: self.inner.execute(query, *args))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
-        async with self._inner.transaction() as connection:
+        async with self.inner.transaction() as connection:
             yield _CrashingConnection(self, connection)
             number = await self.begin()
         self.end(number)
 
     async def close(self) -> None:
-        await self._inner.close()
+        await self.inner.close()
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
         number = await self.begin()
