@@ -24,12 +24,14 @@ from steps.document_chunks import (
     remove_vectors,
     take_back,
 )
-from steps.document_service import process_by_service, tolerated
+from steps.document_service import Served, process_by_service, tolerated
 from steps.meter_document import meter_document
 from steps.parser_service.leftovers import drop_batches
 from steps.platform import documents
 from steps.platform.documents import Completed, Failed, Started, Totals
+from steps.platform.parser_results import Parse, parse_of
 from steps.services import services
+from steps.settle_parse import settle_later
 
 COMPLETED = "COMPLETED"
 #: Sources whose chunks are in ``chunks.json`` from the beginning.
@@ -67,6 +69,8 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
         retry.step("drop pieces", drop_chunk_pieces),
         _remove_vectors_of_failed(job, document_id, failed),
     )
+    if failed.parse is not None:
+        await settle_later(job, failed.parse)
 
 
 @workflow(
@@ -85,17 +89,20 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
         if started.on_pinecone:
             await limit_pinecone_deletes(job, started.namespace_id, started.tenant_id)
         await job.step("remove old vectors", remove_vectors, *where)
-    by_service = started.by_service and started.kind not in STORED_KINDS
-    if by_service:
-        totals = await process_by_service(job, document_id, started)
+    served: Served | None = None
+    if started.by_service and started.kind not in STORED_KINDS:
+        served = await process_by_service(job, document_id, started)
+        totals = served.totals
     elif started.kind in STORED_KINDS:
         totals = await _process_stored(job, document_id, started)
     else:
         totals = await _process_here(job, document_id)
     pages_before = started.pages if payload.cleanup else 0.0
     completed = await job.transaction("complete", _complete, document_id, totals, pages_before)
-    if by_service:
+    if served is not None and not served.again:
         await tolerated(job, job.step("drop batches", drop_batches, [document_id]))
+    elif served is not None:
+        await settle_later(job, Parse(kind="ingest", namespace_id=started.namespace_id, document_id=document_id))
     if completed.stopped is not None:
         if completed.stopped != COMPLETED:
             if started.on_pinecone:
@@ -125,7 +132,7 @@ async def _remove_vectors_of_failed(job: JobContext, document_id: str, failed: F
 async def open_document(content: ParsedContent, document_id: str) -> None:
     """Look at the document: it exists, and is of a kind that can be parsed."""
     database = services().database()
-    if await documents.note_parsing(database, current_step().job_id, document_id):
+    if await documents.note_parsing(database, current_step().job_id, document_id) is not None:
         properties = await content.properties()
         await documents.note_parsed(database, document_id, properties.size_bytes, properties.mime_type)
 
@@ -178,8 +185,10 @@ async def _complete(connection: Connection, document_id: str, totals: Totals, pa
 
 async def _fail(document_id: str, ingest_job_id: str, message: str) -> Failed:
     """Not once per job but whenever the run fails: it may be tried again and fail again."""
+    run_id = current_step().job_id
     async with services().database().transaction() as connection:
-        return await documents.fail(connection, current_step().job_id, document_id, ingest_job_id, message)
+        failed = await documents.fail(connection, run_id, document_id, ingest_job_id, message)
+        return msgspec.structs.replace(failed, parse=await parse_of(connection, run_id))
 
 
 def _stopped(document_id: str, status: str) -> dict[str, object]:

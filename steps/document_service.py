@@ -21,7 +21,7 @@ from steps.parser_service.waiting import Requested, parsed, start_parse
 from steps.platform import documents
 from steps.platform.document_input import DocumentInput, FileSource, ManagedFileSource, load_document_input
 from steps.platform.documents import Started, Totals
-from steps.platform.parser_results import note_result
+from steps.platform.parser_results import forget_parse, note_result
 from steps.presigned import presigned_get
 from steps.services import services
 
@@ -43,7 +43,19 @@ class Noted(msgspec.Struct, frozen=True):
     replaces: bool
 
 
-async def process_by_service(job: JobContext, document_id: str, started: Started) -> Totals:
+class Served(msgspec.Struct, frozen=True):
+    """What came of a document.
+
+    Attributes:
+        totals: of the document.
+        again: another parse of it may be under way.
+    """
+
+    totals: Totals
+    again: bool = False
+
+
+async def process_by_service(job: JobContext, document_id: str, started: Started) -> Served:
     """Parse, embed and store one document; a run that gives way returns what it had.
 
     Raises:
@@ -51,7 +63,7 @@ async def process_by_service(job: JobContext, document_id: str, started: Started
     """
     ended = await parsed(job, "ingest", partial(request_parse, document_id))
     if ended is None:
-        return Totals()
+        return Served(Totals())
     noted = await job.step("note result", note_parse, document_id, ended.data)
     result = noted.result
     if noted.replaces:
@@ -74,7 +86,7 @@ async def process_by_service(job: JobContext, document_id: str, started: Started
     if loop.state.totals.chunks:
         await tolerated(job, job.step("tie chunk file", content.tie_file))
     # A paged file without any text has pages all the same.
-    return msgspec.structs.replace(loop.state.totals, paper_pages=result.total_pages)
+    return Served(msgspec.structs.replace(loop.state.totals, paper_pages=result.total_pages), ended.again)
 
 
 async def tolerated(job: JobContext, step: StepOp[T]) -> None:
@@ -88,12 +100,14 @@ async def tolerated(job: JobContext, step: StepOp[T]) -> None:
 async def request_parse(document_id: str, token_id: str, access_token: str) -> Requested | None:
     """Have the service parse the document, unless it is not to be processed any more."""
     database = services().database()
-    if not await documents.note_parsing(database, current_step().job_id, document_id):
+    parsing = await documents.note_parsing(database, current_step().job_id, document_id)
+    if parsing is None:
         return None
     found = await load_document_input(database, document_id)
     if found is None:
         return None
-    return await start_parse("ingest", ingest_body(Callback(token_id, access_token), found, _file_url(found)))
+    body = ingest_body(Callback(token_id, access_token), found, _file_url(found))
+    return await start_parse("ingest", body, again=parsing.again)
 
 
 async def note_parse(document_id: str, data: object) -> Noted:
@@ -115,6 +129,7 @@ async def note_parse(document_id: str, data: object) -> Noted:
             result.total_chunks,
         )
         before = await note_result(connection, document_id, result.keys)
+        await forget_parse(connection, current_step().job_id)
     if before is not None:
         await drop_keys(before)
     return Noted(result, before is not None)

@@ -28,7 +28,9 @@ from steps.ingest_status import Processed
 from steps.platform import documents, ingest_jobs
 from steps.platform.ids import MAX_DOCUMENTS
 from steps.platform.ingest_jobs import Begun, Created, Outcome
+from steps.platform.parser_results import Parse, parse_of
 from steps.services import services
+from steps.settle_parse import settle_later
 
 #: Documents processed at a time (domain.md §2.1).
 WINDOW = 30
@@ -54,7 +56,9 @@ async def fail_ingestion(job: JobContext, payload: BaseModel, error: str) -> Non
     """Write why the ingest job failed; its documents stay as they are."""
     if not isinstance(payload, IngestionPayload):
         raise TypeError(type(payload).__name__)
-    await job.step("fail", _fail, payload.job_id, error)
+    parse = await job.step("fail", _fail, payload.job_id, error)
+    if parse is not None:
+        await settle_later(job, parse)
 
 
 @workflow(
@@ -175,10 +179,15 @@ async def _finish(connection: Connection, ingest_job_id: str, error: str | None)
     return await ingest_jobs.finish(connection, current_step().job_id, ingest_job_id, error)
 
 
-async def _fail(ingest_job_id: str, message: str) -> None:
-    """Not once per job but whenever the run fails: it may be tried again and fail again."""
+async def _fail(ingest_job_id: str, message: str) -> Parse | None:
+    """Not once per job but whenever the run fails: it may be tried again and fail again.
+
+    Returns what the parser service is doing for the run still.
+    """
+    run_id = current_step().job_id
     async with services().database().transaction() as connection:
-        await ingest_jobs.fail(connection, current_step().job_id, ingest_job_id, message)
+        await ingest_jobs.fail(connection, run_id, ingest_job_id, message)
+        return await parse_of(connection, run_id)
 
 
 def _result(ingest_job_id: str, created: int, stopped: str | None) -> dict[str, object]:

@@ -16,6 +16,7 @@ from steps.parser_service.results import remote_documents
 from steps.parser_service.waiting import Requested, parsed, start_parse
 from steps.platform import remote_documents as rows
 from steps.platform.document_input import parse_config
+from steps.platform.parser_results import forget_parse
 from steps.platform.remote_documents import RemoteCreated, RemoteKind, RemoteRequest
 from steps.services import Services, services
 
@@ -104,4 +105,5 @@ async def _are_created(ingest_job_id: str) -> bool:
 async def _create(connection: Connection, ingest_job_id: str, kind: RemoteKind, data: object) -> RemoteCreated:
     settings = services().settings.ingest
     found = remote_documents(data)
+    await forget_parse(connection, current_step().job_id)
     return await rows.create(connection, current_step().job_id, ingest_job_id, kind, found, settings)

@@ -18,10 +18,11 @@ from steps.chunks import TextChunk
 from steps.content import PAGE_CHARS, ChunkPage
 from steps.content.current import CurrentBlobs
 from steps.parser_service.requests import BATCH_SIZE
-from steps.parser_service.results import ParsedFile
+from steps.parser_service.results import FileMetadata, ParsedFile
 from steps.parsing import DocumentError
 from steps.parsing.json_elements import ArrayPosition
 from steps.platform.document_input import DocumentInput, load_document_input
+from steps.platform.parser_results import BatchKeys
 from steps.redis import redis_for
 from steps.services import services
 from steps.vectors import MetadataValue
@@ -58,6 +59,15 @@ class BatchedContent:
         self._result = result
         self._input: DocumentInput | None = None
         self._file: tuple[ChunkFile, ArrayPosition] | None = None
+
+    @classmethod
+    def of_keys(cls, document_id: str, keys: BatchKeys) -> BatchedContent:
+        """Return the content of a result of which only the keys are known."""
+        # One batch per request: nobody knows how long they are.
+        result = ParsedFile(
+            FileMetadata(0), PAGE_CHARS * keys.total_batches, 0, keys.total_batches, keys.batch_template
+        )
+        return cls(document_id, result)
 
     async def load(self) -> tuple[DocumentInput, Mapping[str, MetadataValue]]:
         """See :class:`steps.content.Content`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -94,6 +95,15 @@ def remote_documents(data: object) -> list[RemoteDocument]:
     if unusable is not None:
         raise partition_error(f"{unusable[:80]!r} cannot be the id of a document")
     return list({document.id: document for document in found}.values())
+
+
+def found_documents(data: Mapping[str, object]) -> list[str]:
+    """Return the ids of the documents that a crawl or a transcription has written; none when it failed."""
+    try:
+        found = msgspec.convert(data, RemoteDocuments).documents
+    except msgspec.ValidationError:
+        return []
+    return [document.id for document in found if _DOCUMENT_ID.fullmatch(document.id)]
 
 
 def _successful(data: object, kind: type[T]) -> T:

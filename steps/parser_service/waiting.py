@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from orchestrator import JobContext, StepFailedError
+from orchestrator import JobContext, StepFailedError, current_step
 from orchestrator.operations import Token
 from steps.parser_service.client import START_RETRY, Kind, ParserService, Polled
 from steps.parser_service.errors import partition_error
 from steps.parser_service.requests import Body
+from steps.platform.parser_results import Parse, note_parse
 from steps.services import services
 
 #: The service's own limit (domain.md §2.1).
@@ -30,16 +31,22 @@ class Requested(msgspec.Struct, frozen=True):
     Attributes:
         call_id: the service's name for it.
         poll_ms: how long its callback is waited for before the service is asked; as set when it began.
+        again: an earlier attempt may have begun another one, whose answer was lost.
     """
 
     call_id: str
     poll_ms: int
+    again: bool = False
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A parse that has ended: ``data`` is what the service says of it, whatever that is."""
+    """A parse that has ended: ``data`` is what the service says of it, whatever that is.
+
+    ``again``: see :class:`Requested`.
+    """
 
     data: object
+    again: bool = False
 
 
 async def parsed(
@@ -60,11 +67,16 @@ async def parsed(
     if requested is None:
         return None
     job.set_metadata("parser_call", requested.call_id)
-    return Ended(await _result(job, kind, requested, token))
+    return Ended(await _result(job, kind, requested, token), requested.again)
 
 
-async def start_parse(kind: Kind, body: Body) -> Requested:
+async def start_parse(kind: Kind, body: Body, *, again: bool = False) -> Requested:
     """Have the service begin; for a ``request`` of :func:`parsed`.
+
+    Args:
+        kind: what is parsed.
+        body: the request.
+        again: see :class:`Requested`.
 
     Raises:
         RetryableError: the step may try again.
@@ -72,7 +84,16 @@ async def start_parse(kind: Kind, body: Body) -> Requested:
     """
     current = services()
     settings = current.settings.parser_service
-    return Requested(await ParserService(current.http, settings).start(kind, body), settings.poll_ms)
+    call_id = await ParserService(current.http, settings).start(kind, body)
+    document_id = body.get("document_id")
+    parse = Parse(
+        kind=kind,
+        call_id=call_id,
+        namespace_id=str(body["namespace_id"]),
+        document_id=None if document_id is None else str(document_id),
+    )
+    await note_parse(current.database(), current_step().job_id, parse)
+    return Requested(call_id, settings.poll_ms, again)
 
 
 async def poll(kind: Kind, call_id: str, trouble: int) -> Polled:

@@ -16,6 +16,7 @@ from steps.platform.counted import counted_documents, forget_counted
 from steps.platform.counters import add_documents, add_pages
 from steps.platform.events import add_document_events
 from steps.platform.ids import document_id_range
+from steps.platform.parser_results import Parse
 from steps.platform.rows import row_as
 
 #: Documents looked at by one query: a page of the primary key's index or so.
@@ -50,6 +51,16 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     chunks: int = 0
     by_service: bool = False
     on_pinecone: bool = False
+
+
+class Parsing(msgspec.Struct, frozen=True):
+    """A document that is about to be parsed.
+
+    Attributes:
+        again: an earlier attempt of the same run was about to have it parsed, too.
+    """
+
+    again: bool
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,12 +104,14 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
         namespace_id: the namespace; None when the row is gone.
         tenant_id: the tenant, if there is one.
         on_pinecone: its vectors are where deletes are limited (domain.md §3.5).
+        parse: what the parser service is doing for the run still.
     """
 
     written: bool = False
     namespace_id: str | None = None
     tenant_id: str | None = None
     on_pinecone: bool = False
+    parse: Parse | None = None
 
 
 async def start(connection: Connection, run_id: str, document_id: str, *, cleanup: bool) -> Started:
@@ -152,20 +165,22 @@ async def check_quota(connection: Connection, document_id: str) -> None:
         raise NonRetryableError("Pages limit reached", code="pages_limit_reached")
 
 
-async def note_parsing(connection: Connection, run_id: str, document_id: str) -> bool:
-    """Turn the document to PRE_PROCESSING; tell whether it may be processed still.
+async def note_parsing(connection: Connection, run_id: str, document_id: str) -> Parsing | None:
+    """Turn the document to PRE_PROCESSING; None when it may not be processed any more.
 
     One that FAILED may: somebody has the run tried again.
     """
-    tag = await connection.execute(
-        """update document set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
-            "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $2), $2),
+    row = await connection.fetchrow(
+        """with found as (select id, status = 'PRE_PROCESSING' and $2 = any("workflowRunsIds") as again from document
+            where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED') for update)
+        update document d set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
+            "workflowRunsIds" = array_append(array_remove(d."workflowRunsIds", $2), $2),
             "updatedAt" = now() at time zone 'utc'
-        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
+        from found where d.id = found.id returning coalesce(found.again, false) as again""",
         document_id,
         run_id,
     )
-    return tag != "UPDATE 0"
+    return None if row is None else row_as(row, Parsing)
 
 
 async def note_parsed(connection: Connection, document_id: str, size_bytes: int, mime_type: str | None) -> bool:

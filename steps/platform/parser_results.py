@@ -1,8 +1,9 @@
-"""Which result of the parser service a document is made of, and where its batches are (W-09)."""
+"""What the parser service is doing, which of its results a document is made of, and where the batches are (W-09)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -11,6 +12,22 @@ from steps.platform.rows import row_as
 
 #: Stands for the batch's number in a template (domain.md §3.2).
 BATCH_INDEX = "[BATCH_INDEX]"
+
+
+class Parse(msgspec.Struct, frozen=True, kw_only=True):
+    """A parse that the service has begun.
+
+    Attributes:
+        kind: ``ingest``, ``crawl`` or ``youtube``.
+        namespace_id: where it writes.
+        document_id: what it writes; None when it finds documents of its own.
+        call_id: the service's name for it; empty when its answer was lost.
+    """
+
+    kind: Literal["ingest", "crawl", "youtube"]
+    namespace_id: str
+    document_id: str | None = None
+    call_id: str = ""
 
 
 class BatchKeys(msgspec.Struct, frozen=True):
@@ -32,6 +49,26 @@ class BatchKeys(msgspec.Struct, frozen=True):
         """Return the keys of up to ``count`` batches from ``first`` on."""
         numbers = range(first, min(first + count, self.total_batches))
         return [self.batch_template.replace(BATCH_INDEX, str(number)) for number in numbers]
+
+
+async def note_parse(connection: Connection, run_id: str, parse: Parse) -> None:
+    """Write down that a run has a parse under way: whoever fails or stops the run has to see to what it will leave."""
+    await connection.execute(
+        "insert into wf.effect (key, result) values ($1, $2) on conflict (key) do update set result = excluded.result",
+        _parse_key(run_id),
+        msgspec.msgpack.encode(parse),
+    )
+
+
+async def parse_of(connection: Connection, run_id: str) -> Parse | None:
+    """Return the parse that a run has under way, if it has one."""
+    row = await connection.fetchrow("select result from wf.effect where key = $1", _parse_key(run_id))
+    return None if row is None else msgspec.msgpack.decode(msgspec.convert(row["result"], bytes), type=Parse)
+
+
+async def forget_parse(connection: Connection, run_id: str) -> None:
+    """Say that a run's parse has ended."""
+    await connection.execute("delete from wf.effect where key = $1", _parse_key(run_id))
 
 
 async def note_result(connection: Connection, document_id: str, keys: BatchKeys) -> BatchKeys | None:
@@ -64,6 +101,26 @@ async def results_of(connection: Connection, document_ids: Sequence[str]) -> dic
     }
 
 
+async def finished_result(connection: Connection, document_id: str) -> BatchKeys | None:
+    """Return where the batches are that a finished document was made of; None when it is not, or they are gone."""
+    row = await connection.fetchrow(
+        """select r.batch_template, r.total_batches from wf.parser_result r join document d on d.id = r.document_id
+        where d.id = $1 and d.status = 'COMPLETED'""",
+        document_id,
+    )
+    return None if row is None else row_as(row, BatchKeys)
+
+
+async def unwanted(connection: Connection, document_ids: Sequence[str]) -> list[str]:
+    """Return those of the documents that are gone or going."""
+    rows = await connection.fetch(
+        """select id from document where id = any($1::text[]) and status not in ('QUEUED_FOR_DELETE', 'DELETING')""",
+        list(document_ids),
+    )
+    there = {str(row["id"]) for row in rows}
+    return [document_id for document_id in document_ids if document_id not in there]
+
+
 async def forget_result(connection: Connection, document_id: str, keys: BatchKeys) -> None:
     """Say that a result's keys are gone."""
     await connection.execute(
@@ -71,3 +128,8 @@ async def forget_result(connection: Connection, document_id: str, keys: BatchKey
         document_id,
         keys.batch_template,
     )
+
+
+def _parse_key(run_id: str) -> str:
+    # Among the job's own rows: it goes with the job.
+    return f"{run_id}:parse under way"

@@ -52,6 +52,8 @@ class StubServer:
     def __init__(self, answer: Answer) -> None:
         self.faults: deque[Reply] = deque()
         self.received: list[Received] = []
+        #: The answer to the request under way is lost: the connection ends without it.
+        self.lose_answer = False
         self._answer = answer
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -90,6 +92,10 @@ class StubServer:
                 parts = urlsplit(self.path)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 reply = stub.reply_to(Received(self.command, parts.path, parts.query, headers, body))
+                if stub.lose_answer:
+                    stub.lose_answer = False
+                    self.close_connection = True
+                    return
                 if reply.hang:
                     stub._closing.wait()
                     self.close_connection = True

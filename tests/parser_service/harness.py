@@ -154,6 +154,8 @@ class ParserWorld:
 
     async def _tell(self, call: Call) -> None:
         assert self._world is not None
+        for key, data in self.parser.late.get(call.call_id, {}).items():
+            await self._blobs.put(key, data)
         url = f"{self._callbacks.url}/api/v1/waitpoints/tokens/{call.token_id}/complete"
         status, body = await asyncio.to_thread(_post, url, call.access_token, {"data": call.data})
         self.told.append(Told(call.call_id, self._world.clock.now_ms(), status, body))

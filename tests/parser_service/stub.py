@@ -118,6 +118,9 @@ class ParserStub:
         self.outcome: Callable[[Call], dict[str, object] | None] = lambda call: None
         #: Whether results can be asked for.
         self.answers_polls = True
+        #: Objects are written when a call's result is told, and not when it begins; those that wait, by call.
+        self.writes_late = False
+        self.late: dict[str, dict[str, bytes]] = {}
         #: Told of each call that was accepted.
         self.accepted: Callable[[Call], None] = lambda call: None
 
@@ -180,7 +183,7 @@ class ParserStub:
             return {"status": 400, "message": "couldn't parse document"}
         metadata = body.extra_metadata if isinstance(body.extra_metadata, dict) else {}
         chunks = self._chunks(call, text, body.chunk_options)
-        self._write_file(body.namespace_id, body.document_id, chunks, metadata)
+        self._write_file(call, body.namespace_id, body.document_id, chunks, metadata)
         results_id = str(uuid.uuid5(_CALLS, f"results {call.call_id}"))
         batches = [chunks[at : at + body.batch_size] for at in range(0, len(chunks), body.batch_size)]
         for number, batch in enumerate(batches):
@@ -202,7 +205,7 @@ class ParserStub:
         for page in self.pages:
             chunks = self._chunks(call, page.text, body.chunk_options)
             own = {"namespaceId": body.namespace_id, "documentId": page.id, **page.metadata}
-            self._write_file(body.namespace_id, page.id, chunks, {**common, **own})
+            self._write_file(call, body.namespace_id, page.id, chunks, {**common, **own})
             name = {"url": page.name} if call.kind == "crawl" else {"video_id": f"v{page.id}", "title": page.name}
             documents.append(
                 {
@@ -229,7 +232,12 @@ class ParserStub:
         return chunks
 
     def _write_file(
-        self, namespace_id: str, document_id: str, chunks: list[dict[str, object]], metadata: Mapping[str, object]
+        self,
+        call: Call,
+        namespace_id: str,
+        document_id: str,
+        chunks: list[dict[str, object]],
+        metadata: Mapping[str, object],
     ) -> None:
         file = {
             "metadata": metadata,
@@ -237,4 +245,8 @@ class ParserStub:
             "total_characters": sum(len(str(chunk["text"])) for chunk in chunks),
             "chunks": chunks,
         }
-        self._put(f"namespaces/{namespace_id}/documents/{document_id}/chunks.json", msgspec.json.encode(file))
+        key, data = f"namespaces/{namespace_id}/documents/{document_id}/chunks.json", msgspec.json.encode(file)
+        if self.writes_late:
+            self.late.setdefault(call.call_id, {})[key] = data
+        else:
+            self._put(key, data)

@@ -3438,6 +3438,32 @@ export interface components {
             };
         };
         /**
+         * SettlePayload
+         * @description Which parse. Without a document, those that it has found are asked of the service.
+         * @example {
+         *       "callId": "fc-1",
+         *       "documentId": "cgone00000000000000000001",
+         *       "kind": "ingest",
+         *       "namespaceId": "nsone"
+         *     }
+         */
+        SettleParsePayload: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "ingest" | "crawl" | "youtube";
+            /** Callid */
+            callId: string;
+            /** Namespaceid */
+            namespaceId: string;
+            /**
+             * Documentid
+             * @default null
+             */
+            documentId?: string | null;
+        };
+        /**
          * TriggerIngestionJobIn
          * @description The plan's producer call: the job's body, and the organization's plan, which gives the priority.
          */
