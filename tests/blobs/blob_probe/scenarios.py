@@ -27,6 +27,40 @@ async def objects_and_ranges(blobs: Blobs) -> None:
     assert changed.etag != info.etag
 
 
+async def ranges_at_the_end(blobs: Blobs) -> None:
+    """Nothing is left there, and that is no error: R2's own answer to such a range is."""
+    await blobs.put("e/five", b"first")
+    await blobs.put("e/empty", b"")
+    assert await blobs.get("e/five", offset=4) == b"t"
+    for offset, length in ((5, None), (5, 3), (9, None), (50, 3)):
+        assert await blobs.get("e/five", offset=offset, length=length) == b""
+        assert await blobs.get("e/absent", offset=offset, length=length) is None
+    assert await blobs.get("e/empty") == b""
+    assert await blobs.get("e/empty", length=10) == b""
+    assert await blobs.get("e/empty", offset=1, length=10) == b""
+
+
+async def what_is_out_of_bounds_is_refused(blobs: Blobs) -> None:
+    await blobs.put("x" * 1_024, b"at the bound")
+    assert await _error(blobs.put("x" * 1_025, b"over it")) is not None
+    assert await _error(blobs.put("é" * 513, b"over it")) is not None
+    assert await _error(blobs.list("x", limit=1_001)) is not None
+    assert await _error(blobs.list("x", limit=0)) is not None
+    assert await _error(blobs.get("x" * 1_024, offset=-1)) is not None
+    assert await blobs.list("x") == ["x" * 1_024]
+
+
+async def many_keys_and_any_letters(blobs: Blobs) -> None:
+    """Keys are in the order of their bytes; a deletion may name more than R2 takes at once."""
+    names = ["m/", "m/10", "m/9", "m/A", "m/_", "m/a", "m/ ?#%", "m/é", "m/\uffee", "m/\U0001f600"]
+    for name in names:
+        await blobs.put(name, name.encode())
+    assert await blobs.list("m/") == sorted(names, key=str.encode)
+    assert await blobs.get("m/\U0001f600") == "m/\U0001f600".encode()
+    await blobs.delete(*(f"m/never {number}" for number in range(1_500)), *names[1:])
+    assert await blobs.list("m/") == ["m/"]
+
+
 async def keys_in_order(blobs: Blobs) -> None:
     for name in ("k/b", "k/a", "k/c", "other"):
         await blobs.put(name, b"x")
@@ -60,7 +94,7 @@ async def broken_streams_store_nothing(blobs: Blobs) -> None:
     assert await blobs.head("b/new") is None
 
 
-async def _error(operation: Awaitable[None]) -> type[Exception] | None:
+async def _error(operation: Awaitable[object]) -> type[Exception] | None:
     try:
         await operation
     except Exception as error:
@@ -80,5 +114,13 @@ async def _breaking() -> AsyncIterator[bytes]:
 
 SCENARIOS: dict[str, Callable[[Blobs], Coroutine[None, None, None]]] = {
     scenario.__name__: scenario
-    for scenario in (objects_and_ranges, keys_in_order, streams, broken_streams_store_nothing)
+    for scenario in (
+        objects_and_ranges,
+        ranges_at_the_end,
+        what_is_out_of_bounds_is_refused,
+        many_keys_and_any_letters,
+        keys_in_order,
+        streams,
+        broken_streams_store_nothing,
+    )
 }
