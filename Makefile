@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate soak deletion ingestions bench load fuzz format lock clean types typescript
+.PHONY: install dev demo test check simulate soak deletion ingestions bench load fuzz conformance format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -39,6 +39,10 @@ SEEDS ?= 5000
 FIRST ?= 0
 simulate: install
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST)) $(SIMULATE)
+
+# What the simulator claims of the platform, on real workerd: all of it, also what takes minutes.
+conformance: install
+	$(BIN)/python -m tests.conformance
 
 bench: install
 	@exec $(BIN)/python -m bench

@@ -1,4 +1,4 @@
-"""The database of tests does what Postgres does. Adapters of the real one are held to each other in ``tests/database``."""
+"""The database of tests does what Postgres does; the real one's adapters are held together in ``tests/database``."""
 
 from __future__ import annotations
 
@@ -59,34 +59,43 @@ async def a_transaction_is_kept_whole_or_not_at_all(database: Database) -> None:
     async with database.transaction() as connection:
         await add(connection, "a")
         await add(database, "b")
-    with pytest.raises(LookupError):
+
+    async def undone() -> None:
         async with database.transaction() as connection:
             await asyncio.gather(add(connection, "c"), add(database, "d"))
             assert await names(database) == ["a", "b", "c", "d"]
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await undone()
     assert await names(database) == ["a", "b"]
 
 
 async def a_failed_statement_ends_its_transaction(database: Database) -> None:
     await add(database, "a")
+
+    async def goes_on(swallowed: bool) -> None:
+        async with database.transaction() as connection:
+            await add(connection, "b")
+            assert await refusal(add(connection, "a")) == "database_constraint"
+            if not swallowed:
+                await add(connection, "c")
+
     for swallowed in (False, True):
-        with pytest.raises(NonRetryableError) as caught:
-            async with database.transaction() as connection:
-                await add(connection, "b")
-                assert await refusal(add(connection, "a")) == "database_constraint"
-                if not swallowed:
-                    await add(connection, "c")
-        assert caught.value.error_code == "database_refused"
+        assert await refusal(goes_on(swallowed)) == "database_refused"
         assert await names(database) == ["a"]
 
 
 async def a_transaction_inside_one_is_a_savepoint(database: Database) -> None:
+    async def undone() -> None:
+        async with database.transaction() as inner:
+            await add(inner, "b")
+            raise LookupError
+
     async with database.transaction() as connection:
         await add(connection, "a")
         with pytest.raises(LookupError):
-            async with database.transaction() as inner:
-                await add(inner, "b")
-                raise LookupError
+            await undone()
         with pytest.raises(NonRetryableError):
             async with database.transaction() as inner:
                 await add(inner, "a")
@@ -102,13 +111,16 @@ async def others_wait_until_a_transaction_is_over(database: Database) -> None:
         await inside.wait()
         await add(database, "other")
 
-    waiting = asyncio.create_task(other())
-    with pytest.raises(LookupError):
+    async def undone() -> None:
         async with database.transaction() as connection:
             inside.set()
             await add(connection, "a")
             await add(connection, "b")
             raise LookupError
+
+    waiting = asyncio.create_task(other())
+    with pytest.raises(LookupError):
+        await undone()
     await waiting
     assert await names(database) == ["other"]
 
