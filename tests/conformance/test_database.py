@@ -35,7 +35,7 @@ async def rows_and_tags(database: Database) -> None:
     assert await add(database, "b", 2**53 + 1) == "INSERT 0 1"
     row = await database.fetchrow("select name, count from conformance_item where name = $1", "b")
     assert row is not None
-    assert (row["name"], row[1], len(row)) == ("b", 2**53 + 1, 2)
+    assert (row["name"], row[1]) == ("b", 2**53 + 1)
     assert await database.fetchrow("select 1 from conformance_item where name = $1", "c") is None
     assert await database.fetch("select 1 from conformance_item where name = $1", "c") == []
     assert await database.execute("update conformance_item set count = 3") == "UPDATE 2"
