@@ -146,8 +146,9 @@ def miniflare_config(config: WranglerConfig, *, database_url: str | None, texts:
     return {
         "name": name,
         "compatibilityDate": config.compatibility_date,
-        # The JavaScript host is no Python Worker to workerd, and Pyodide must not take it for Node.
-        "compatibilityFlags": ["no_nodejs_compat"],
+        # The JavaScript host is no Python Worker to workerd, and Pyodide must not take it for Node. The others are for
+        # backstage.mjs, which calls the Worker's own handlers and evicts objects.
+        "compatibilityFlags": ["no_nodejs_compat", "service_binding_extra_handlers", "unsafe_module"],
         "env": env,
         "exports": {class_name: {"type": "durable-object", "storage": "sqlite"} for class_name in config.class_names()},
         "triggers": [

@@ -30,32 +30,29 @@ function sendJson(response, status, body) {
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }
 
-async function evict(mf, { workerName }, request) {
-  const { class: className, name } = await readJson(request);
-  await mf.unsafeEvictDurableObject(workerName, className, { name });
-  return {};
+async function evict(mf, options, request) {
+  return backstage(mf, options, "/evict", await readJson(request));
 }
 
-async function scheduled(mf, { workerName, crons }, request) {
-  const { cron = crons[0], scheduledTime = Date.now() } = await readJson(request);
-  return (await mf.getWorker(workerName)).scheduled({ cron, scheduledTime: new Date(scheduledTime) });
+async function scheduled(mf, options, request) {
+  const { cron = options.crons[0], scheduledTime } = await readJson(request);
+  return runScheduled(mf, options, cron, scheduledTime);
 }
 
-async function queue(mf, { workerName }, request, name) {
+async function queue(mf, options, request, name) {
   const { messages } = await readJson(request);
   const now = Date.now();
   const batch = messages.map((message, index) => ({
     id: message.id ?? `control-${now}-${index}`,
-    timestamp: new Date(now),
+    timestamp: now,
     attempts: message.attempts ?? 1,
     body: message.body,
   }));
-  return (await mf.getWorker(workerName)).queue(name, batch);
+  return backstage(mf, options, `/queue/${encodeURIComponent(name)}`, batch);
 }
 
-async function heap(mf, { bootToken }) {
-  const answer = await mf.dispatchFetch("http://stack.local/", { headers: { "x-local-boot": bootToken } });
-  return answer.json();
+async function heap(mf, options) {
+  return backstage(mf, options, "/heap");
 }
 
 /** Passes the request on to the bucket: inside workerd the body streams, whatever its size. */
@@ -73,6 +70,23 @@ async function blob(mf, { bootToken }, request, key, response) {
   response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "application/json" });
   if (answer.body === null) response.end();
   else Readable.fromWeb(answer.body).pipe(response);
+}
+
+/** Asks what runs inside workerd (backstage.mjs); resolves to its JSON. */
+async function backstage(mf, { bootToken }, path, body) {
+  const answer = await mf.dispatchFetch(`http://stack.local${path}`, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { "x-local-boot": bootToken },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const result = await answer.json();
+  if (!answer.ok) throw new ControlError(answer.status, result.error ?? result.detail);
+  return result;
+}
+
+/** Runs the Worker's scheduled handler; resolves to how that went. */
+export async function runScheduled(mf, options, cron, scheduledTime = Date.now()) {
+  return backstage(mf, options, "/scheduled", { cron, scheduledTime });
 }
 
 const ROUTES = [

@@ -1,7 +1,7 @@
 // JavaScript classes that stand for the Worker's Python classes.
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { backstage } from "./backstage.mjs";
 import { boot } from "./boot.mjs";
-import settings from "./settings.json";
 
 // One interpreter per isolate, as when deployed.
 let interpreter;
@@ -88,44 +88,17 @@ export function entrypoint(className, methods) {
   const { fetch } = Stub.prototype;
   Stub.prototype.fetch = async function (request) {
     const isLocal = request.headers.get("x-local-boot") === this.env.BOOT_TOKEN;
-    const { pathname, searchParams } = new URL(request.url);
-    if (isLocal && /^\/r2(\/|$)/.test(pathname)) {
-      const bucket = this.env[searchParams.get("bucket") ?? settings.bucket];
-      return pathname === "/r2" ? keys(bucket) : blob(bucket, request, decodeURIComponent(pathname.slice(4)));
-    }
+    const { pathname } = new URL(request.url);
+    // The first request of all, which boots the interpreter, wants to know why that failed.
+    const needsPython = !isLocal || pathname === "/heap";
+    let interpreter;
     try {
-      const { heapBytes } = await python(this.ctx);
-      if (isLocal) return Response.json({ heap_bytes: heapBytes() });
+      if (needsPython) interpreter = await python(this.ctx);
     } catch (error) {
       return bootFailure(error);
     }
+    if (isLocal) return backstage(request, this.ctx, this.env, interpreter);
     return fetch.call(this, request);
   };
   return Stub;
-}
-
-async function keys(bucket) {
-  const found = [];
-  let cursor;
-  do {
-    const page = await bucket.list({ cursor });
-    found.push(...page.objects.map((object) => object.key));
-    cursor = page.truncated ? page.cursor : undefined;
-  } while (cursor !== undefined);
-  return Response.json({ keys: found });
-}
-
-/** The launcher's own access to the buckets: a test or the demo puts its documents there. */
-async function blob(bucket, request, key) {
-  if (request.method === "PUT") {
-    const { size, etag } = await bucket.put(key, request.body ?? "");
-    return Response.json({ key, size, etag });
-  }
-  if (request.method === "DELETE") {
-    await bucket.delete(key);
-    return Response.json({ key });
-  }
-  const object = await bucket.get(key);
-  if (object === null) return Response.json({ error: "no such object" }, { status: 404 });
-  return new Response(object.body, { headers: { "content-type": "application/octet-stream" } });
 }

@@ -6,7 +6,7 @@ import readline from "node:readline";
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { Log, LogLevel, Miniflare } from "miniflare";
-import { startControl } from "./control.mjs";
+import { runScheduled, startControl } from "./control.mjs";
 
 /** How long workerd may take to end before the process ends without it. */
 const STOP_TIMEOUT_MS = 3_000;
@@ -49,6 +49,7 @@ function modules(settings) {
   return {
     "main.mjs": { type: "esm", contents: settings.mainModule },
     "host.mjs": { type: "esm", contents: text(here, "host.mjs") },
+    "backstage.mjs": { type: "esm", contents: text(here, "backstage.mjs") },
     "boot.mjs": { type: "esm", contents: text(here, "boot.mjs") },
     "settings.json": { type: "json", contents: JSON.stringify(settings.python) },
     "adapter.py.txt": { type: "text", contents: text(here, "adapter.py") },
@@ -91,11 +92,10 @@ process.env.WORKERD_PID_FILE = pidFile;
 process.env.MINIFLARE_WORKERD_PATH = path.join(import.meta.dirname, "workerd");
 
 const bootToken = randomBytes(16).toString("hex");
-const workerName = settings.worker.name;
 
 /** Waits until the interpreter has imported the main module; a failure is in the log already. */
 async function bootPython(mf) {
-  const answer = await mf.dispatchFetch("http://stack.local/", { headers: { "x-local-boot": bootToken } });
+  const answer = await mf.dispatchFetch("http://stack.local/heap", { headers: { "x-local-boot": bootToken } });
   const body = await answer.text();
   if (answer.ok) return undefined;
   const lines = (body.startsWith("{") ? JSON.parse(body).detail : body).trim().split("\n");
@@ -108,10 +108,11 @@ function startCrons() {
   const wait = MINUTE_MS - (Date.now() % MINUTE_MS);
   setTimeout(async () => {
     startCrons();
-    const scheduledTime = new Date(Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS);
+    const scheduledTime = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
     for (const cron of settings.crons) {
       try {
-        await (await mf.getWorker(workerName)).scheduled({ cron, scheduledTime });
+        const { outcome } = await runScheduled(mf, { bootToken }, cron, scheduledTime);
+        if (outcome !== "ok") throw new Error(`the scheduled handler ended with ${outcome}`);
       } catch (error) {
         logLine("error", JSON.stringify({ event: "cron_failed", cron, error: String(error) }), "launcher");
       }
@@ -155,7 +156,7 @@ try {
   const failure = await bootPython(mf);
   if (failure !== undefined) throw new Error(`the Worker did not start: ${failure}`);
   const { apiKey, crons } = settings;
-  const controlUrl = await startControl(mf, { apiKey, workerName, bootToken, crons });
+  const controlUrl = await startControl(mf, { apiKey, bootToken, crons });
   startCrons();
   event("ready", {
     workerd_pid: runtimePid(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -123,6 +125,29 @@ def test_prints_become_structured_lines(probe_stack: LocalStack, probe: httpx.Cl
         return plain and any(line.get("event") == "own" and line["level"] == "warning" for line in lines)
 
     wait_until(printed, timeout_s=10)
+
+
+CONTROLS: list[Callable[[LocalStack], None]] = [
+    lambda stack: stack.run_scheduled(),
+    lambda stack: stack.deliver("probe-queue", {"text": "amid output"}),
+    lambda stack: stack.evict("Probe", "amid output"),
+]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=["scheduled", "queue", "evict"])
+def test_a_control_amid_much_output_stops_nothing(
+    control: Callable[[LocalStack], None], probe_stack: LocalStack
+) -> None:
+    """Who reads what workerd prints must not wait for its answer meanwhile: the full pipe would stop both."""
+    with probe_stack.expect_restart():  # the first call after a start is the one that miniflare would wait for
+        probe_stack.kill_workerd()
+    word = f"spoken-{uuid.uuid4()} " + "word " * 1_600
+    with probe_stack.client(timeout_s=60) as client, ThreadPoolExecutor(1) as pool:
+        client.get("/note", params={"name": "amid output", "text": "here"}).raise_for_status()
+        printing = pool.submit(client.get, "/print", params={"text": word, "times": 400})
+        wait_until(lambda: any(word[:40] in line for line in list(probe_stack.lines)), timeout_s=30, every_s=0.01)
+        control(probe_stack)
+        assert printing.result().text == "ok"
 
 
 def test_a_fatal_interpreter_error_restarts_the_runtime(probe_stack: LocalStack, probe: httpx.Client) -> None:

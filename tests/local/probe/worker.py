@@ -77,7 +77,8 @@ class Default(WorkerEntrypoint):
         if url.path == "/trap":
             self.trap()
         if url.path == "/print":
-            print(query["text"])
+            for _ in range(int(query.get("times", 1))):
+                print(query["text"])
         return Response("ok")
 
     def trap(self) -> None:
