@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import js
@@ -168,8 +169,11 @@ class Storage:
 
     def execute(self, query: str, params: tuple[SqlValue, ...]) -> list[SqlRow]:
         """Run a statement and drain its cursor: an open one locks tables (platform.md §1.2)."""
-        cursor = self._exec(query, *[_to_sql(param) for param in params])
-        rows = [tuple(_from_sql(value) for value in row) for row in cursor.raw().toArray()]
+        cursor = self._exec(
+            query, *[_to_sql(param) if param is None or type(param) is bytes else param for param in params]
+        )
+        # What gives no rows has run to its end: asking for them would be two more calls across.
+        rows = [tuple(map(_from_sql, row)) for row in cursor.raw().toArray()] if _gives_rows(query) else []
         self.rows_written += int(cursor.rowsWritten)
         self.rows_read += int(cursor.rowsRead)
         return rows
@@ -376,6 +380,13 @@ def _object(mapping: Mapping[str, object]) -> _JsAny:
 
 def _absent(value: _JsAny) -> bool:
     return value is None or value is jsnull
+
+
+@cache
+def _gives_rows(query: str) -> bool:
+    """Tell whether a statement, which is constant text, gives rows."""
+    words = query.lower().split()
+    return words[0] not in {"insert", "update", "delete", "create", "alter", "drop"} or "returning" in words
 
 
 def _to_sql(value: SqlValue) -> _JsAny:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import CoroutineType
 from typing import cast
 
 import msgspec
@@ -86,13 +87,13 @@ async def _run_step(
         value=data,
         error=None,
     )
-    return Settled(done, Success(value), event=("step.completed", None))
+    return Settled(done, Success(value))  # the journal's line comes with the row
 
 
 async def _outcome(key: str, body: Callable[[], object]) -> object:
     """Await author code; whatever it raises becomes an error of its own, unless the attempt itself is given up."""
     made = body()
-    if not isinstance(made, Awaitable):
+    if type(made) is not CoroutineType and not isinstance(made, Awaitable):
         raise DefinitionError(f"{key}: pass an async def; this function returned {type(made).__name__}")
     try:
         return await cast("Awaitable[object]", made)

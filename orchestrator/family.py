@@ -39,10 +39,6 @@ class Committer(Protocol):
         """The workflow's retry policy."""
         ...
 
-    def enter(self, key: str) -> None:
-        """Make an operation the current step of the running task."""
-        ...
-
     def fence(self) -> None:
         """Check that the slice may still commit.
 
@@ -100,7 +96,6 @@ class Family:
     async def pump(self, key: str, op: ChildrenOp[object]) -> Settled | None:
         """Move a fan-out on. Folding commits by itself: no notice may come between it and its commit."""
         fanout, row = self.fanout(key, op), self._execution.open[key]
-        self._slice.enter(key)
         try:
             if row.status is StepStatus.WAITING and (row.due_at_ms or 0) <= self._platform.clock.now_ms():
                 await fanout.heal()

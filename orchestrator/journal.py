@@ -6,53 +6,30 @@ Booleans are stored as 0 and 1, times as integer milliseconds (platform.md §1.2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import LiteralString
 
 import msgspec
 
 from orchestrator.columns import blob, integer, text
+from orchestrator.journal_tables import PURGE, SCHEMA, SCHEMA_VERSION, UPGRADES
+from orchestrator.lifecycle import StepStatus
 from orchestrator.mail import History, Inbox, OutboxTable
 from orchestrator.model import JobRow, StepRow
-from orchestrator.ports import Sql, SqlRow
+from orchestrator.ports import Sql, SqlRow, SqlValue
 from orchestrator.schema import migrate
 from orchestrator.spill import Spill
 
-SCHEMA_VERSION = 3
-_SCHEMA: tuple[LiteralString, ...] = (
-    """create table if not exists job (
-        id integer primary key check (id = 1), job_id text, workflow text, version integer, status text, phase text,
-        epoch integer, payload blob, options blob, parent blob, created_at_ms integer, started_at_ms integer,
-        finished_at_ms integer, due_at_ms integer, slices integer, paused_at_ms integer, generation integer,
-        crashes integer, crashes_total integer,
-        slice_open integer, slice_units integer, revision integer, rows_written integer, progress blob, metadata blob,
-        result blob, error blob, account blob, pause_error blob)""",
-    """create table if not exists step (
-        key text primary key, seq integer, kind text, status text, attempt integer, crashes integer, due_at_ms integer,
-        started_at_ms integer, finished_at_ms integer, value blob, error blob, policy blob) without rowid""",
-    "create table if not exists due (key text primary key, at_ms integer) without rowid",
-    """create table if not exists child (
-        operation text, key text, job_id text, payload blob, outcome blob,
-        primary key (operation, key)) without rowid""",
-    "create table if not exists event (seq integer primary key, at_ms integer, kind text, key text, data blob)",
-    """create table if not exists inbox (
-        seq integer primary key, name text, event_id text, data blob, taken integer)""",
-    """create table if not exists outbox (
-        id integer primary key, kind text, body blob, attempts integer, due_at_ms integer)""",
-)
-#: From each earlier version to the next.
-_UPGRADES: Mapping[int, LiteralString] = MappingProxyType(
-    {1: "alter table job add column account blob", 2: "alter table job add column pause_error blob"}
-)
-_PURGE: tuple[LiteralString, ...] = (
-    "delete from step",
-    "delete from child",
-    "delete from inbox",
-    "delete from outbox",
-    "update job set payload = x'', progress = null, metadata = null, result = null, error = null",
-    "delete from event",
-)
+#: Those whose line the trigger writes.
+_KINDS_WITH_LINE = frozenset({"step", "transaction"})
+_FINISH_STEP: LiteralString = """insert or replace into step (key, seq, kind, status, attempt, crashes, due_at_ms,
+    started_at_ms, finished_at_ms, value, error, policy)
+    select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? from job where epoch = ?"""
+_COMMIT_STEP: LiteralString = """insert into step (key, seq, kind, status, attempt, crashes, due_at_ms,
+    started_at_ms, finished_at_ms, value, error, policy)
+    select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? from job where epoch = ?
+    on conflict (key) do update set status = excluded.status, attempt = excluded.attempt,
+    crashes = excluded.crashes, due_at_ms = excluded.due_at_ms, finished_at_ms = excluded.finished_at_ms,
+    value = excluded.value, error = excluded.error, policy = excluded.policy"""
 _JOB_FIELDS = JobRow.__struct_fields__
 _STEP_FIELDS = StepRow.__struct_fields__
 
@@ -86,7 +63,7 @@ class Journal:
         """Create the tables. Called first in every entry, never in a constructor (platform.md §10 rule 14)."""
         if self._ready:
             return
-        migrate(self.sql, _SCHEMA, SCHEMA_VERSION, what="journal", upgrades=_UPGRADES)
+        migrate(self.sql, SCHEMA, SCHEMA_VERSION, what="journal", upgrades=UPGRADES)
         self._ready = True
 
     def forget(self) -> None:
@@ -244,19 +221,23 @@ class Journal:
             on conflict (key) do update set status = excluded.status, attempt = excluded.attempt,
             crashes = excluded.crashes, due_at_ms = excluded.due_at_ms, finished_at_ms = excluded.finished_at_ms,
             value = excluded.value, error = excluded.error, policy = excluded.policy""",
-            step.key,
-            step.seq,
-            step.kind,
-            step.status.value,
-            step.attempt,
-            step.crashes,
-            step.due_at_ms,
-            step.started_at_ms,
-            step.finished_at_ms,
-            step.value,
-            step.error,
-            step.policy,
+            *_step_params(step),
         )
+
+    def commit_step(self, step: StepRow, epoch: int) -> bool:
+        """Store what a step has come to, and the line that tells of its end; False when the epoch is another by now.
+
+        One statement checks the epoch and writes everything.
+        """
+        before = self.sql.rows_written
+        ends = step.status is StepStatus.COMPLETED and step.kind in _KINDS_WITH_LINE
+        # Replacing makes it a new row for the trigger, whatever was stored of the step's earlier attempts.
+        self.sql.execute(_FINISH_STEP if ends else _COMMIT_STEP, *_step_params(step), epoch)
+        if self.sql.rows_written == before:
+            return False
+        if ends:
+            self.history.tell("step.completed", step.key)
+        return True
 
     def set_due(self, key: str, at_ms: int | None) -> None:
         """Say when an operation needs the next tick, or that it no longer does."""
@@ -324,7 +305,7 @@ class Journal:
         if not self.sql.execute("select 1 from event limit 1"):
             return False
         self._spill.clear()
-        for statement in _PURGE:
+        for statement in PURGE:
             self.sql.execute(statement)
         return True
 
@@ -370,6 +351,23 @@ class Journal:
 
 def _job_params(job: JobRow) -> list[str | int | float | bytes | None]:
     return [_param(getattr(job, name)) for name in _JOB_FIELDS]
+
+
+def _step_params(step: StepRow) -> tuple[SqlValue, ...]:
+    return (
+        step.key,
+        step.seq,
+        step.kind,
+        step.status.value,
+        step.attempt,
+        step.crashes,
+        step.due_at_ms,
+        step.started_at_ms,
+        step.finished_at_ms,
+        step.value,
+        step.error,
+        step.policy,
+    )
 
 
 def _param(value: object) -> str | int | float | bytes | None:

@@ -27,6 +27,10 @@ class History:
     def add(self, at_ms: int, kind: str, key: str | None = None, data: bytes | None = None) -> None:
         """Append to the history."""
         self._sql.execute("insert into event (at_ms, kind, key, data) values (?, ?, ?, ?)", at_ms, kind, key, data)
+        self.tell(kind, key, data)
+
+    def tell(self, kind: str, key: str | None = None, data: bytes | None = None) -> None:
+        """Tell the listeners of a new line."""
         for listener in self.listeners:
             listener(kind, key, data)
 

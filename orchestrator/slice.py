@@ -6,9 +6,10 @@ Every commit is one group of synchronous writes, fenced by the epoch, with no aw
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Coroutine
+import contextvars
+from collections import deque
 from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -25,22 +26,16 @@ from orchestrator.journal import Journal
 from orchestrator.lifecycle import JobStatus, StepStatus
 from orchestrator.limits import MAX_PARALLEL_STEPS, MAX_STEP_CRASHES, SLICE_WALL_MS
 from orchestrator.meter import account_of
-from orchestrator.model import JobOptions, Progress, StepRow
+from orchestrator.model import JobOptions, JobRow, Progress, StepRow
 from orchestrator.operations import AttemptOp, ChildrenOp, RateOp, SleepOp, TransactionOp, WaitOp
 from orchestrator.ports import Platform, Resources
 from orchestrator.retry import RetryPolicy
+from orchestrator.running import Running, cancel, start_task
 from orchestrator.step_context import StepContext, enter_step
 from orchestrator.waits import arrived, end_wait
 
 #: Operations whose open row holds what their last attempt said, and not a tally.
 _ATTEMPTS = frozenset({"step", "transaction"})
-
-
-class Running(msgspec.Struct):
-    """An attempt under way."""
-
-    key: str
-    began_ms: int
 
 
 class Slice:
@@ -70,9 +65,19 @@ class Slice:
         self._platform = platform
         self._resources = resources
         self._family = Family(execution, journal, platform, self, fanouts)
-        self._began_ms = platform.clock.now_ms()
+        self._now_ms = platform.clock.now_ms
+        self._ends_ms = self._now_ms() + SLICE_WALL_MS
         self._units_left = execution.job.slice_units
-        self._tasks: dict[asyncio.Task[Settled | None], Running] = {}
+        self._run_suffix = _run_suffix(execution.job)
+        self._running: dict[str, Running] = {}
+        #: What attempts led to, in the order in which they ended; :meth:`_advance` commits it.
+        self._ended: deque[Settled | None] = deque()
+        self._advancing = False
+        #: What ended the slice before its time.
+        self._broken: BaseException | None = None
+        #: Wakes :meth:`run`, and the time until which it means to sleep.
+        self._wake: asyncio.Future[None] | None = None
+        self._sleeps_until_ms = 0
         #: Operations whose code said itself how far it is: it knows better than a count of items.
         self._reported: set[str] = set()
         self._heartbeats = Heartbeats(execution, journal, platform.clock, self.fence)
@@ -81,53 +86,90 @@ class Slice:
         self.pause: ErrorRecord | None = None
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the slice may start nothing more: counted units, or wall time read after I/O (design.md §4.4)."""
-        return self._units_left <= 0 or self._platform.clock.now_ms() - self._began_ms > SLICE_WALL_MS
-
-    @property
-    def _cancelled(self) -> bool:
-        return self._job.status is JobStatus.CANCELLING and self._job.phase == "main"
+    def _over(self) -> bool:
+        """Whether the slice commits nothing more, whatever still runs."""
+        job = self._job
+        cancelled = job.status is JobStatus.CANCELLING and job.phase == "main"
+        return self._execution.driver.outcome is not None or cancelled or self._broken is not None
 
     async def run(self) -> None:
-        """Work until the workflow ends, everything waits, or the budget is used up."""
-        driver = self._execution.driver
+        """Work until the workflow ends, everything waits, or the budget is used up.
+
+        Attempts commit what they led to as they end, and start what follows: a turn of the event loop costs as much as
+        a step does. This waits for the last of them, or for the first that runs out of time.
+        """
+        self._loop = asyncio.get_running_loop()
+        # Attempts end in contexts of their own, and the workflow sees none of them.
+        self._context = contextvars.copy_context()
         try:
-            driver.advance()
-            while driver.outcome is None and not self._cancelled:
-                if self._job.status is not JobStatus.PAUSED and self.pause is None:
-                    await self._start_what_can()
-                if driver.outcome is not None or not self._tasks:
-                    break
-                await self._collect()
-                driver.advance()
+            self._advance()
+            while self._running and not self._over:
+                await self._sleep()
+                self._time_out()
+                self._advance()
         finally:
             await self._abandon()
+        if self._broken is not None:
+            raise self._broken
 
     def has_work(self) -> bool:
         """Tell whether the next slice could start something at once."""
-        now_ms = self._platform.clock.now_ms()
+        now_ms = self._now_ms()
         return any(self._can_start(key, row, now_ms) for key, row in self._execution.open.items())
 
     # -- starting ----------------------------------------------------------------------------------------------------
 
-    async def _start_what_can(self) -> None:
+    def _advance(self) -> None:
+        """Commit what has ended and start what can start, until everything waits."""
+        if self._advancing or self._broken is not None:
+            return  # an attempt that ended within this very call: it is seen to below
+        self._advancing = True
+        try:
+            self._context.run(self._work)
+        except BaseException as error:
+            self._broken = error
+        finally:
+            self._advancing = False
+        if self._wake is not None and not self._wake.done() and (not self._running or self._over):
+            self._wake.set_result(None)
+
+    def _work(self) -> None:
         driver = self._execution.driver
+        driver.advance()
         progressed = True
-        while progressed and driver.outcome is None and not self.exhausted:
-            progressed = False
-            now_ms = self._platform.clock.now_ms()
-            busy = {running.key for running in self._tasks.values()}
-            room = (1 if self._job.crashes else MAX_PARALLEL_STEPS) - len(self._tasks)
-            idle = [(key, row) for key, row in self._execution.open.items() if key not in busy]
-            ready = [key for key, row in idle if self._can_start(key, row, now_ms)]
-            for key in ready[: max(0, room)]:
-                if self._units_left <= 0:
+        while progressed and not self._over:
+            progressed = self._commit_ended()
+            if self._job.status is JobStatus.PAUSED or self.pause is not None:
+                continue
+            now_ms = self._now_ms()
+            # Counted units, or wall time, which moves with I/O only (design.md §4.4).
+            if self._units_left <= 0 or now_ms > self._ends_ms or driver.outcome is not None:
+                continue
+            for key in self._startable(now_ms):
+                if self._units_left <= 0 or driver.outcome is not None:
                     break
-                if await self._start(key):
-                    progressed = True
+                self._start(key, now_ms)
+                if self._ended:
                     # In the same group of writes: what the workflow registers after a step is stored with it.
-                    driver.advance()
+                    progressed = self._commit_ended()
+
+    def _commit_ended(self) -> bool:
+        """Commit what attempts led to, and let the workflow go on; tell whether there was any."""
+        if not self._ended:
+            return False
+        while self._ended and not self._over:
+            settled = self._ended.popleft()
+            if settled is not None:
+                self.commit(settled)
+            self._execution.driver.advance()
+        return True
+
+    def _startable(self, now_ms: int) -> list[str]:
+        """Return the operations to start now."""
+        running, rows = self._running, self._execution.open
+        room = (1 if self._job.crashes else MAX_PARALLEL_STEPS) - len(running)
+        ready = [key for key, row in rows.items() if key not in running and self._can_start(key, row, now_ms)]
+        return ready[: max(0, room)]
 
     def _can_start(self, key: str, row: StepRow, now_ms: int) -> bool:
         op = self._execution.driver.pending[key].op
@@ -139,39 +181,26 @@ class Slice:
             return arrived(op, self._journal) is not None or (row.due_at_ms is not None and row.due_at_ms <= now_ms)
         return row.due_at_ms is None or row.due_at_ms <= now_ms
 
-    async def _start(self, key: str) -> bool:
-        """Start an operation; tell whether it ended at once."""
+    def _start(self, key: str, now_ms: int) -> None:
+        """Start an operation, which may end at once."""
         row, op = self._execution.open[key], self._execution.driver.pending[key].op
         self._units_left -= 1
-        now_ms = self._platform.clock.now_ms()
         if isinstance(op, SleepOp) or (isinstance(op, RateOp) and row.status is StepStatus.WAITING):
             done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
-            self.commit(Settled(done, Success()))
-            return True
-        if isinstance(op, WaitOp):
-            self.commit(end_wait(op, row, self._journal, now_ms))
-            return True
-        fetching = row.status is StepStatus.COMPLETED
-        if self._job.crashes and not isinstance(op, ChildrenOp) and not fetching:
-            if row.crashes >= MAX_STEP_CRASHES:
-                self.commit(given_up(row, _poison(row), now_ms))
-                return True
-            await self._mark(row)
-        task = start_task(fetch(op, self.context(key)) if fetching else self._work(key, op))
-        if task.done():
-            self._settle(task.result())
-            return True
-        self._tasks[task] = Running(key, now_ms)
-        return False
+            self._ended.append(Settled(done, Success()))
+        elif isinstance(op, WaitOp):
+            self._ended.append(end_wait(op, row, self._journal, now_ms))
+        elif row.crashes >= MAX_STEP_CRASHES and self._is_suspect(op, row):
+            self._ended.append(given_up(row, _poison(row), now_ms))
+        else:
+            running = self._running[key] = Running(key, op, now_ms)
+            running.task = start_task(self._perform(running), self._loop)
+            if self._wake is not None and self._gives_up_ms(running) < self._sleeps_until_ms:
+                self._rouse()
 
-    def _work(self, key: str, op: AnyOp) -> Coroutine[object, object, Settled | None]:
-        if isinstance(op, ChildrenOp):
-            return self._family.pump(key, op)
-        if isinstance(op, StartOp):
-            return self._family.launch(key, op)
-        if isinstance(op, EndOp):
-            return self._family.join(key, op)
-        return self._reserve(key, op) if isinstance(op, RateOp) else self._attempt(key)
+    def _is_suspect(self, op: AnyOp, row: StepRow) -> bool:
+        """Tell whether an operation may be what killed the slices before: then its attempt is marked."""
+        return self._job.crashes > 0 and not isinstance(op, ChildrenOp) and row.status is not StepStatus.COMPLETED
 
     async def _mark(self, row: StepRow) -> None:
         """After a dead slice, note durably which operation runs, alone, so that a killer is known by name."""
@@ -184,18 +213,48 @@ class Slice:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, key: str) -> Settled:
-        op = self._execution.driver.pending[key].op
-        self.enter(key)
-        if isinstance(op, TransactionOp) and effects.announce(self._job):
-            self.fence()
-            self._journal.update_job(self._job)
-        return await run(op, self.context(key))
+    async def _perform(self, running: Running) -> None:
+        """Run an attempt, commit what it led to, and go on from there."""
+        key = running.key
+        try:
+            settled = await self._attempt(running)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if self._running.get(key) is running:
+                del self._running[key]
+                self._broken = error
+                self._rouse()
+            return
+        if self._running.get(key) is running:  # else it was given up, and what it led to is dropped
+            del self._running[key]
+            self._ended.append(settled)
+            self._advance()
 
-    def enter(self, key: str) -> None:
-        """Make this operation the current step of the running task."""
-        now_ms, row = self._platform.clock.now_ms(), self._execution.open[key]
-        op = self._execution.driver.pending[key].op
+    async def _attempt(self, running: Running) -> Settled | None:
+        key, op, row = running.key, running.op, self._execution.open[running.key]
+        if self._is_suspect(op, row):
+            await self._mark(row)
+        if row.status is StepStatus.COMPLETED:
+            return await fetch(op, self.context(key))
+        if isinstance(op, AttemptOp):
+            self._enter(running, row)
+            if isinstance(op, TransactionOp) and effects.announce(self._job):
+                self.fence()
+                self._journal.update_job(self._job)
+            return await run(op, self.context(key))
+        if isinstance(op, ChildrenOp):
+            self._enter(running, row)
+            return await self._family.pump(key, op)
+        if isinstance(op, StartOp):
+            return await self._family.launch(key, op)
+        if isinstance(op, EndOp):
+            return await self._family.join(key, op)
+        return await self._reserve(key, cast("RateOp", op))
+
+    def _enter(self, running: Running, row: StepRow) -> None:
+        """Make an operation the current step of the running task."""
+        key, op, now_ms = running.key, running.op, running.began_ms
         enter_step(
             StepContext(
                 job_id=self._job.job_id,
@@ -217,10 +276,7 @@ class Slice:
 
     def _identity(self, key: str) -> str:
         """Return the operation's identity to the outside. A hook runs once per failure, and so do its effects."""
-        identity = f"{self._job.job_id}:{key}"
-        # What was undone is done once more by a later run, as something new.
-        run = account_of(self._job).undone if self._job.phase == "main" else self._job.generation
-        return f"{identity}:{run}" if run else identity
+        return f"{self._job.job_id}:{key}{self._run_suffix}"
 
     def _report(self, key: str, progress: Progress) -> None:
         self._reported.add(key)
@@ -234,7 +290,7 @@ class Slice:
             job_id=self._job.job_id,
             database=self._resources.database,
             blobs=self._resources.blobs,
-            now_ms=self._platform.clock.now_ms,
+            now_ms=self._now_ms,
             random=self._platform.entropy.random,
         )
 
@@ -244,7 +300,7 @@ class Slice:
             reserved = await self._platform.network.reserve(op.bucket)
         except Exception as error:
             return failed(PLATFORM_RETRY, self.context(key), error)
-        row, now_ms = self._execution.open[key], self._platform.clock.now_ms()
+        row, now_ms = self._execution.open[key], self._now_ms()
         if not reserved.held:
             # The bucket promises no token yet; asking again is no failed attempt.
             row = unblamed(row)
@@ -256,48 +312,46 @@ class Slice:
         done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
         return Settled(done, Success())
 
-    async def _collect(self) -> None:
-        """Wait for the first attempts to end, or to run out of time."""
-        now_ms = self._platform.clock.now_ms()
-        patience_s = max(0, min(map(self._gives_up_ms, self._tasks.values())) - now_ms) / 1000
-        done, _ = await asyncio.wait(self._tasks, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-        self.fence()
-        for task in [task for task in self._tasks if task in done]:  # in the order in which they began
-            del self._tasks[task]
-            self._settle(task.result())
-        now_ms = self._platform.clock.now_ms()
-        for task, running in list(self._tasks.items()):
-            if self._gives_up_ms(running) <= now_ms and not task.done():
-                self._time_out(task, running, now_ms)
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    async def _sleep(self) -> None:
+        """Wait until nothing runs any more, or an attempt runs out of time. One timer serves for many attempts."""
+        self._sleeps_until_ms = min(map(self._gives_up_ms, self._running.values()))
+        self._wake = self._loop.create_future()
+        patience_s = max(0, self._sleeps_until_ms - self._now_ms()) / 1000
+        timer = self._loop.call_later(patience_s, self._rouse)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
 
     def _gives_up_ms(self, running: Running) -> int:
-        op = self._execution.driver.pending[running.key].op
-        return self._heartbeats.gives_up_ms(running.key, op, running.began_ms)
+        return self._heartbeats.gives_up_ms(running.key, running.op, running.began_ms)
 
-    def _time_out(self, task: asyncio.Task[Settled | None], running: Running, now_ms: int) -> None:
-        """Give an attempt up. It may go on running, but what it returns is dropped: only a settled task commits."""
-        del self._tasks[task]
-        task.cancel()
-        task.add_done_callback(_forget)
-        op = self._execution.driver.pending[running.key].op
-        policy = op.retry if isinstance(op, AttemptOp) else self.retry
-        error = self._heartbeats.verdict(running.key, op, running.began_ms, now_ms)
-        self.commit(failed(policy, self.context(running.key), error))
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _time_out(self) -> None:
+        """Give attempts up. They may go on running, but what they return is dropped."""
+        now_ms = self._now_ms()
+        for running in [running for running in self._running.values() if self._gives_up_ms(running) <= now_ms]:
+            del self._running[running.key]
+            cancel(running)
+            op = running.op
+            policy = op.retry if isinstance(op, AttemptOp) else self.retry
+            error = self._heartbeats.verdict(running.key, op, running.began_ms, now_ms)
+            self._ended.append(failed(policy, self.context(running.key), error))
 
     async def _abandon(self) -> None:
         """Stop what still runs when the workflow has ended or the job is being cancelled."""
-        for task in self._tasks:
-            task.cancel()
-            task.add_done_callback(_forget)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1)
-        self._tasks.clear()
+        tasks = [task for running in self._running.values() if (task := cancel(running)) is not None]
+        self._running.clear()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
 
     # -- committing --------------------------------------------------------------------------------------------------
-
-    def _settle(self, settled: Settled | None) -> None:
-        if settled is not None:
-            self.commit(settled)
 
     def commit(self, settled: Settled) -> None:
         """Store what an attempt led to, and hand the workflow its outcome.
@@ -305,21 +359,21 @@ class Slice:
         Raises:
             StaleSliceError: another writer has taken over.
         """
-        self.fence()
         row, execution, journal = settled.row, self._execution, self._journal
-        before = execution.open[row.key]
-        journal.put_step(row)
-        if row.due_at_ms != before.due_at_ms:
+        if not journal.commit_step(row, self._epoch):
+            raise StaleSliceError
+        if row.due_at_ms != execution.open[row.key].due_at_ms:
             journal.set_due(row.key, row.due_at_ms)
         if settled.event is not None:
             kind, data = settled.event
             body = None if data is None else codec.encode(data)
-            journal.history.add(self._platform.clock.now_ms(), kind, row.key, body)
+            journal.history.add(self._now_ms(), kind, row.key, body)
         if settled.progress is not None and row.key not in self._reported:
             execution.set_progress(settled.progress)
         self._reported.discard(row.key)
-        for name, fact in (settled.metadata or {}).items():
-            execution.set_metadata(name, fact)
+        if settled.metadata is not None:
+            for name, fact in settled.metadata.items():
+                execution.set_metadata(name, fact)
         self.pause = self.pause or settled.pause
         if settled.advanced:
             self.advanced = True
@@ -349,17 +403,10 @@ class Slice:
         self._platform.log("info", "step.log", {**fields, "message": message, **who})
 
 
-def start_task(work: Coroutine[object, object, Settled | None]) -> asyncio.Task[Settled | None]:
-    """Start a task; where Python allows (3.12), run it at once up to its first wait, which most steps never reach."""
-    loop = asyncio.get_running_loop()
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(work, loop=loop, eager_start=True)
-    return loop.create_task(work)
-
-
-def _forget(task: asyncio.Task[Settled | None]) -> None:
-    if not task.cancelled():
-        task.exception()
+def _run_suffix(job: JobRow) -> str:
+    """Return what tells a job's later runs apart: what was undone is done once more by them, as something new."""
+    run = account_of(job).undone if job.phase == "main" else job.generation
+    return f":{run}" if run else ""
 
 
 def _poison(row: StepRow) -> ErrorRecord:

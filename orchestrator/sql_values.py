@@ -19,6 +19,9 @@ MAX_PARAMS = 100
 MAX_INTEGER = 2**53 - 1
 
 
+_SHORT_CHARS = 1_000
+
+
 def check_params(params: Sequence[SqlValue]) -> None:
     """Refuse a statement's parameters when they would not be stored as they are (platform.md §1.1, §1.2).
 
@@ -29,8 +32,11 @@ def check_params(params: Sequence[SqlValue]) -> None:
         raise StorageValueError(f"A statement has at most {MAX_PARAMS} parameters")
     size = 0
     for param in params:
+        if param is None:
+            continue
         if isinstance(param, str):
-            size += _text_bytes(param)
+            # Most are short names: a call for each would cost as much as the rest of the check.
+            size += len(param) if len(param) <= _SHORT_CHARS and param.isascii() else _text_bytes(param)
         elif isinstance(param, bytes):
             size += _bounded(len(param))
         elif isinstance(param, bool):
