@@ -206,3 +206,61 @@ def test_a_re_ingestion_is_stopped_too(stage: Stage, tick: int) -> None:
     outcome = stage.run("re-ingest-job", {"jobId": scene.BATCH}, during=interrupted.during)
     assert interrupted.job_id is not None
     assert_same_left(outcome, interrupted.job_id, expected, interrupted.plan)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Something the platform asks for, and what it writes down first."""
+
+    workflow: str
+    payload: Row
+    mark: LiteralString
+    row_id: str
+
+
+_MARK_DOCUMENT: LiteralString = "update document set status = 'QUEUED_FOR_DELETE' where id = $1"
+_MARK_INGEST_JOB: LiteralString = "update ingest_job set status = 'QUEUED_FOR_DELETE' where id = $1"
+_UNMARKED: LiteralString = "select $1::text"
+REQUESTS = [
+    Request("trigger-ingestion-job", {"jobId": scene.QUEUED}, _UNMARKED, scene.QUEUED),
+    Request("re-ingest-job", {"jobId": scene.BATCH}, _UNMARKED, scene.BATCH),
+    Request("re-ingest-job", {"jobId": scene.SHARED}, _UNMARKED, scene.SHARED),
+    *(
+        Request("delete-document-job", {"documentId": row_id, "updateCounters": True}, _MARK_DOCUMENT, row_id)
+        for row_id in (scene.TEXT_DOCUMENT, scene.PAGED_DOCUMENT, *scene.SHARED_DOCUMENTS, scene.WAITING_DOCUMENT)
+    ),
+    *(
+        Request("delete-ingest-job", {"jobId": row_id}, _MARK_INGEST_JOB, row_id)
+        for row_id in (scene.QUEUED, scene.BATCH, scene.TENANT_JOB, scene.SHARED)
+    ),
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_counters_fit_whatever_runs_at_once(stage: Stage, seed: int) -> None:
+    """Ingestion, re-ingestion and deletes of the same rows, asked for in any order; objects die meanwhile."""
+    rng = random.Random(seed)
+    waiting = [(rng.randrange(30), request) for request in rng.choices(REQUESTS, k=8)]
+    waiting.sort(key=lambda entry: entry[0])
+    started: list[str] = []
+    ticks = 0
+
+    async def ask(play: Play) -> bool:
+        nonlocal ticks
+        ticks += 1
+        idle = all(item.alarm_ms is None or item.is_kept() for item in play.world.objects.values())
+        while waiting and (waiting[0][0] <= ticks or idle):
+            _, request = waiting.pop(0)
+            await play.admin.execute(request.mark, request.row_id)
+            started.append(play.start(request.workflow, request.payload))
+            idle = False
+        return not waiting
+
+    crashes = sorted(rng.sample(range(1, 1_500), 3))
+    first = {"jobId": scene.QUEUED}
+    outcome = stage.run("trigger-ingestion-job", first, crash_at=crashes, prepare=add_items, during=ask)
+    deletes = [view for view in map(outcome.world.view, started) if view.workflow.startswith("delete-")]
+    assert [(view.status, view.error) for view in deletes] == [(JobStatus.COMPLETED, None)] * len(deletes)
+    assert_counted(outcome.picture)
+    kept = outcome.picture.ids("document")
+    stored = {row_id.partition("#")[0] for rows in outcome.picture.vectors.values() for row_id in rows}
+    assert stored <= set(kept)
