@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import js
+import msgspec
 from pyodide.ffi import JsException, jsnull, to_js
+
+from durable.watch_rights import WatchRight
 
 _JsAny = Any  # the JavaScript side has no types here
 #: The platform answers this message itself, without waking the object: for clients that test the connection.
@@ -21,11 +24,20 @@ class WatchRequest:
         raw = getattr(request, "js_object", request)
         query = parse_qs(urlsplit(str(raw.url)).query)
         self.after = int(query["after"][0])
+        self.key_id = query["key_id"][0]
 
 
-def watch_request(request: _JsAny, after: int) -> _JsAny:
+class _Kept(msgspec.Struct, frozen=True):
+    """What the platform keeps with a socket."""
+
+    after: int
+    right: WatchRight
+
+
+def watch_request(request: _JsAny, after: int, key_id: str) -> _JsAny:
     """Return a request as :class:`WatchRequest` reads it."""
-    return js.Request.new(f"https://job/events?after={after}", getattr(request, "js_object", request))
+    query = urlencode({"after": after, "key_id": key_id})
+    return js.Request.new(f"https://job/events?{query}", getattr(request, "js_object", request))
 
 
 def response(status: int, body: bytes, headers: dict[str, str]) -> _JsAny:
@@ -44,12 +56,12 @@ class Sockets:
         """See :class:`durable.live_view.Sockets`."""
         return [Socket(item) for item in self._ctx.getWebSockets() if item.readyState == js.WebSocket.OPEN]
 
-    def accept(self, after: int) -> _JsAny:
+    def accept(self, after: int, right: WatchRight) -> _JsAny:
         """Open a socket whose client has seen the events up to a number; return the response that hands it over."""
         client, server = js.WebSocketPair.new().object_values()
         self._ctx.setWebSocketAutoResponse(js.WebSocketRequestResponsePair.new(_PING, _PONG))
         self._ctx.acceptWebSocket(server)
-        server.serializeAttachment(after)
+        Socket(server).keep(_Kept(after, right))
         options = to_js({"status": 101, "webSocket": client}, dict_converter=js.Object.fromEntries)
         return js.Response.new(jsnull, options)
 
@@ -63,7 +75,24 @@ class Socket:
     @property
     def after(self) -> int:
         """See :class:`durable.live_view.Socket`."""
-        return int(self._socket.deserializeAttachment())
+        return self._kept.after
+
+    @property
+    def right(self) -> WatchRight:
+        """See :class:`durable.live_view.Socket`."""
+        return self._kept.right
+
+    def renew(self, right: WatchRight) -> None:
+        """See :class:`durable.live_view.Socket`."""
+        self.keep(_Kept(self._kept.after, right))
+
+    def keep(self, kept: _Kept) -> None:
+        """Replace what the platform keeps with the socket."""
+        self._socket.serializeAttachment(msgspec.json.encode(kept).decode())
+
+    @property
+    def _kept(self) -> _Kept:
+        return msgspec.json.decode(str(self._socket.deserializeAttachment()), type=_Kept)
 
     def send(self, texts: Sequence[str], after: int) -> None:
         """See :class:`durable.live_view.Socket`."""
@@ -72,7 +101,7 @@ class Socket:
                 self._socket.send(text)
         except JsException:
             return  # its closing is on the way
-        self._socket.serializeAttachment(after)
+        self.keep(_Kept(after, self._kept.right))
 
     def close(self, code: int, reason: str) -> None:
         """See :class:`durable.live_view.Socket`."""

@@ -15,8 +15,10 @@ from workers import DurableObject
 from durable import bridge, envelope
 from durable.bridge_sockets import Socket, Sockets, WatchRequest, response
 from durable.http.problems import MEDIA_TYPE, problem_document
+from durable.keys_backend import ObjectKeys
 from durable.live_view import MAX_WATCHERS, NORMAL, POLICY, LiveView
 from durable.object_platform import ObjectPlatform
+from durable.watch_rights import WatchRights
 from durable.workflows import registry
 from orchestrator.control import control, look_after, stop, take
 from orchestrator.engine import JobEngine
@@ -38,7 +40,8 @@ class JobObject(DurableObject):
         self._announcement: asyncio.Future[None] | None = None  # a task that nobody holds may vanish
         self._make = lambda: JobEngine(platform, registry(), always_replay=platform.always_replay)
         self._sockets = Sockets(ctx)
-        self._live = LiveView(self._sockets, self._events_after, self._why_over)
+        self._rights = WatchRights(bridge.now_ms, ObjectKeys(bridge.Env(env)).get)
+        self._live = LiveView(self._sockets, self._events_after, self._why_over, self._rights)
 
     @property
     def _engine(self) -> JobEngine:
@@ -168,7 +171,8 @@ class JobObject(DurableObject):
         if not self._live.has_room():
             document = problem_document(429, "too_many_watchers", f"A job has at most {MAX_WATCHERS} watchers")
             return response(429, msgspec.json.encode(document), {"content-type": MEDIA_TYPE})
-        answer = self._sockets.accept(WatchRequest(request).after)
+        wanted = WatchRequest(request)
+        answer = self._sockets.accept(wanted.after, self._rights.let_in(wanted.key_id))
         self._live.joined()
         return answer
 

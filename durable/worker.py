@@ -68,7 +68,7 @@ class Default(WorkerEntrypoint):
         """Answer an HTTP request."""
         env = bridge.Env(self.env)
         jobs = ObjectJobs(env)
-        watched: list[tuple[str, int]] = []
+        watched: list[tuple[str, int, str]] = []
         host = Host(
             backend=jobs,
             schedules=ObjectSchedules(env),
@@ -78,7 +78,7 @@ class Default(WorkerEntrypoint):
             log=jobs.log,
             pause=asyncio.sleep,
             signer=lambda: token_signer(env),
-            watch=lambda job_id, after: watched.append((job_id, after)),
+            watch=lambda job_id, after, key_id: watched.append((job_id, after, key_id)),
             api_key=env.text("API_KEY"),
             keys=ObjectKeys(env),
             audit=ObjectAudit(env),
@@ -87,8 +87,8 @@ class Default(WorkerEntrypoint):
             rate_per_s=rate_of(env.text("API_RATE_PER_S")),
         )
         answer = await asgi.fetch(_app, bridge.IncomingRequest(request), host, self.ctx)
-        for job_id, after in watched:
-            return await env.fetch_object(JOBS, job_id, watch_request(request, after))
+        for job_id, after, key_id in watched:
+            return await env.fetch_object(JOBS, job_id, watch_request(request, after, key_id))
         return answer
 
     async def queue(self, batch: Any, env: object = None, ctx: object = None) -> None:

@@ -258,8 +258,8 @@ class Host:
     pause: Callable[[float], Awaitable[None]]
     #: Returns the signer of wait tokens.
     signer: Callable[[], TokenSigner]
-    #: Has the request answered by a WebSocket of a job, from an event number on, once it has passed.
-    watch: Callable[[str, int], None]
+    #: Has the request answered by a WebSocket of a job, from an event number on and by the right of a key.
+    watch: Callable[[str, int, str], None]
     api_key: str | None = field(repr=False)
     keys: KeysBackend
     audit: AuditBackend

@@ -339,7 +339,7 @@ class Api:
         self.audit = WorldAudit()
         self.logs: list[tuple[str, str, dict[str, object]]] = []
         #: Requests that were to become WebSockets.
-        self.watched: list[tuple[str, int]] = []
+        self.watched: list[tuple[str, int, str]] = []
         self.host = Host(
             backend=self.backend,
             schedules=self.schedules,
@@ -349,7 +349,7 @@ class Api:
             log=self._log,
             pause=self._pause,
             signer=lambda: self.world.signer,
-            watch=lambda job_id, after: self.watched.append((job_id, after)),
+            watch=lambda job_id, after, key_id: self.watched.append((job_id, after, key_id)),
             api_key=api_key,
             keys=self.keys,
             audit=self.audit,

@@ -113,7 +113,7 @@ def test_a_websocket_is_handed_over_to_the_job_once_the_request_has_passed(api: 
     assert api.watched == []
     api.get(path, upgrade=spelling, last_event_id="3")
     api.get(f"{path}?after=2", upgrade=spelling)
-    assert api.watched == [(job_id, 3), (job_id, 2)]
+    assert api.watched == [(job_id, 3, "root"), (job_id, 2, "root")]
 
 
 def test_an_event_id_that_is_no_number_to_javascript(api: Api) -> None:

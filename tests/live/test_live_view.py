@@ -9,13 +9,19 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durable.live_view import MAX_WATCHERS, NORMAL, PAGE, LiveView
+from durable.keys import KeyRecord
+from durable.live_view import MAX_WATCHERS, NORMAL, PAGE, POLICY, TRY_AGAIN_LATER, LiveView
+from durable.watch_rights import JUST_LET_IN_MS, WatchRight, WatchRights
+from orchestrator.errors import RetryableError
 from orchestrator.model import Event
+
+FOREVER = WatchRight("root", 0)
 
 
 class FakeSocket:
-    def __init__(self, after: int = 0) -> None:
+    def __init__(self, after: int = 0, right: WatchRight = FOREVER) -> None:
         self.after = after
+        self.right = right
         self.seen: list[int] = []
         self.goodbye: tuple[int, str] | None = None
         self.is_broken = False
@@ -24,6 +30,9 @@ class FakeSocket:
         if not self.is_broken:
             self.seen += [json.loads(text)["id"] for text in texts]
             self.after = after
+
+    def renew(self, right: WatchRight) -> None:
+        self.right = right
 
     def close(self, code: int, reason: str) -> None:
         self.goodbye = self.goodbye or (code, reason)
@@ -36,11 +45,35 @@ class Watched:
         self.sockets: list[FakeSocket] = []
         self.looks = self.reads = self.last = 0
         self.over: str | None = None
+        self.now_ms = 1_000
+        self.keys: dict[str, KeyRecord] = {}
+        self.lookups: list[str] = []
+        self.is_silent = False
         self.boot()
 
     def boot(self) -> None:
         """Come into memory: nothing is known but what the platform keeps."""
-        self.view = LiveView(self, self.read, lambda: self.over)
+        self.rights = WatchRights(lambda: self.now_ms, self.look_up)
+        self.view = LiveView(self, self.read, lambda: self.over, self.rights)
+
+    async def look_up(self, key_id: str) -> KeyRecord | None:
+        self.lookups.append(key_id)
+        await asyncio.sleep(0)
+        if self.is_silent:
+            raise RetryableError("no answer", code="object_unreachable")
+        return self.keys.get(key_id)
+
+    def key(self, key_id: str, *, expires_at_ms: int | None = None, revoked_at_ms: int | None = None) -> None:
+        self.keys[key_id] = KeyRecord(
+            id=key_id,
+            hash=b"",
+            name="",
+            scopes=("read",),
+            created_at_ms=0,
+            created_by="root",
+            expires_at_ms=expires_at_ms,
+            revoked_at_ms=revoked_at_ms,
+        )
 
     def open(self) -> list[FakeSocket]:
         self.looks += 1
@@ -50,8 +83,8 @@ class Watched:
         self.reads += 1
         return [Event(seq, 1_000, "step.completed") for seq in range(after + 1, min(self.last, after + limit) + 1)]
 
-    def join(self, after: int = 0) -> FakeSocket:
-        socket = FakeSocket(after)
+    def join(self, after: int = 0, *, key_id: str = "root") -> FakeSocket:
+        socket = FakeSocket(after, self.rights.let_in(key_id))
         self.sockets.append(socket)
         self.view.joined()
         return socket
@@ -60,7 +93,8 @@ class Watched:
         for _ in range(events):
             self.last += 1
             self.view.poke()
-        await asyncio.sleep(0)
+        for _ in range(8):  # until a lookup has been answered, too
+            await asyncio.sleep(0)
 
 
 steps = st.lists(st.one_of(st.integers(1, 5), st.sampled_from(["join", "leave", "hibernate", "back"])), max_size=30)
@@ -155,3 +189,73 @@ def test_there_is_room_for_so_many() -> None:
     assert watched.view.has_room()
     watched.sockets.append(FakeSocket())
     assert not watched.view.has_room()
+
+
+def test_a_key_is_looked_up_again_when_there_is_something_to_send_and_not_before() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        watched.key("key_a")
+        socket, other = watched.join(key_id="key_a"), watched.join(key_id="key_a")
+        await watched.happen()
+        assert (socket.seen, watched.lookups) == ([1], [])
+        watched.now_ms += JUST_LET_IN_MS
+        watched.join()  # is nothing to those who have seen everything
+        assert watched.lookups == []
+        await watched.happen()
+        watched.now_ms += 29_999
+        await watched.happen()
+        assert (socket.seen, other.seen, watched.lookups) == ([1, 2, 3], [1, 2, 3], ["key_a"])
+        watched.now_ms += 1
+        watched.boot()  # what is known is kept with the sockets
+        await watched.happen()
+        assert (socket.seen, other.seen, watched.lookups) == ([1, 2, 3, 4], [1, 2, 3, 4], ["key_a", "key_a"])
+
+    asyncio.run(scenario())
+
+
+def test_a_watcher_whose_key_was_revoked_or_has_expired_gets_nothing_more() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        watched.key("revoked", revoked_at_ms=1_500)
+        watched.key("expired", expires_at_ms=2_000)
+        watched.key("good")
+        sockets = {key_id: watched.join(key_id=key_id) for key_id in ("revoked", "expired", "gone", "good", "root")}
+        watched.now_ms += JUST_LET_IN_MS
+        watched.over = "the job has ended"
+        await watched.happen(2)
+        for key_id in ("revoked", "expired", "gone"):
+            assert sockets[key_id].seen == []
+            assert sockets[key_id].goodbye == (POLICY, "the key has expired or was revoked")
+        for key_id in ("good", "root"):
+            assert (sockets[key_id].seen, sockets[key_id].goodbye) == ([1, 2], (NORMAL, "the job has ended"))
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_expires_soon_is_not_trusted_longer() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        watched.key("soon", expires_at_ms=5_000)
+        socket = watched.join(key_id="soon")
+        watched.now_ms = 4_999
+        await watched.happen()
+        watched.now_ms = 5_000
+        await watched.happen()
+        assert socket.seen == [1]
+        assert socket.goodbye is not None
+
+    asyncio.run(scenario())
+
+
+def test_while_keys_cannot_be_looked_up_a_watcher_may_come_back_later() -> None:
+    async def scenario() -> None:
+        watched = Watched()
+        watched.key("key_a")
+        socket = watched.join(key_id="key_a")
+        watched.now_ms += JUST_LET_IN_MS
+        watched.is_silent = True
+        await watched.happen()
+        assert socket.seen == []
+        assert socket.goodbye == (TRY_AGAIN_LATER, "the keys cannot be looked up")
+
+    asyncio.run(scenario())

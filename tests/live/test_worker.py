@@ -115,6 +115,21 @@ def test_a_watcher_that_talks_is_sent_away(stack: LocalStack, client: httpx.Clie
         assert socket.goodbye[0] == POLICY
 
 
+def test_a_watcher_whose_key_is_revoked_is_sent_away_before_the_next_event(
+    stack: LocalStack, client: httpx.Client
+) -> None:
+    wish = {"name": "watcher", "scopes": ["read"]}
+    gone, kept = (client.post("/v1/keys", json=wish).raise_for_status().json() for _ in range(2))
+    job_id = start(client, steps=2, sleep_ms=2_000)
+    sockets = [watch(stack, job_id, authorization=f"Bearer {key['key']}") for key in (gone, kept)]
+    with sockets[0] as first, sockets[1] as second:
+        client.delete(f"/v1/keys/{gone['id']}").raise_for_status()
+        assert "job.completed" not in kinds(first.rest())
+        assert first.goodbye == (POLICY, "the key has expired or was revoked")
+        assert kinds(second.rest())[-1] == "job.completed"
+        assert second.goodbye == (NORMAL, "the job has ended")
+
+
 def test_the_watchers_of_a_deleted_job_may_go(stack: LocalStack, client: httpx.Client) -> None:
     job_id = start(client, steps=1, sleep_ms=60_000)
     with watch(stack, job_id) as socket:
