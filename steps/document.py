@@ -10,7 +10,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator import JobContext, RetryPolicy, WorkflowOptions, current_step, workflow
+from orchestrator import JobContext, LanePolicy, RetryPolicy, WorkflowOptions, current_step, workflow
 from orchestrator.ports import Connection
 from steps.chunks import EMBEDDING_RETRY
 from steps.content.builtin import ParsedContent
@@ -75,7 +75,12 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
 
 @workflow(
     "trigger-document-job",
-    options=WorkflowOptions(retry=DATABASE_RETRY, on_failure=fail_document, on_cancel=fail_document),
+    options=WorkflowOptions(
+        retry=DATABASE_RETRY,
+        lane=LanePolicy(name="documents", concurrency=90),
+        on_failure=fail_document,
+        on_cancel=fail_document,
+    ),
 )
 async def process_document(job: JobContext, payload: DocumentPayload) -> dict[str, object]:
     """Parse, embed and store one document."""

@@ -13,6 +13,7 @@ from orchestrator import (
     BatchSize,
     ChildRequest,
     JobContext,
+    LanePolicy,
     NonRetryableError,
     Page,
     WorkflowOptions,
@@ -64,7 +65,11 @@ async def fail_ingestion(job: JobContext, payload: BaseModel, error: str) -> Non
 @workflow(
     "trigger-ingestion-job",
     options=WorkflowOptions(
-        retry=DATABASE_RETRY, queue="agentset-ingest-queue", on_failure=fail_ingestion, on_cancel=fail_ingestion
+        retry=DATABASE_RETRY,
+        queue="agentset-ingest-queue",
+        lane=LanePolicy(name="ingestion", concurrency=90),
+        on_failure=fail_ingestion,
+        on_cancel=fail_ingestion,
     ),
 )
 async def ingest(job: JobContext, payload: IngestionPayload) -> dict[str, object]:

@@ -17,6 +17,7 @@ from orchestrator import (
     ChildHandle,
     ChildRequest,
     JobContext,
+    LanePolicy,
     NonRetryableError,
     Page,
     StepFailedError,
@@ -66,6 +67,7 @@ async def fail_re_ingestion(job: JobContext, payload: BaseModel, error: str) -> 
     options=WorkflowOptions(
         retry=DATABASE_RETRY,
         queue="agentset-re-ingest-queue",
+        lane=LanePolicy(name="re-ingestion", concurrency=90),
         on_failure=fail_re_ingestion,
         on_cancel=fail_re_ingestion,
     ),

@@ -13,7 +13,17 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator import Batch, BatchSize, JobContext, NonRetryableError, Page, WorkflowOptions, current_step, workflow
+from orchestrator import (
+    Batch,
+    BatchSize,
+    JobContext,
+    LanePolicy,
+    NonRetryableError,
+    Page,
+    WorkflowOptions,
+    current_step,
+    workflow,
+)
 from orchestrator.ports import Connection
 from orchestrator.sources import PageLike
 from steps.chunk_file import (
@@ -87,7 +97,12 @@ async def fail_seeding(job: JobContext, payload: BaseModel, error: str) -> None:
 
 @workflow(
     "seed-demo-namespace",
-    options=WorkflowOptions(retry=DATABASE_RETRY, on_failure=fail_seeding, on_cancel=fail_seeding),
+    options=WorkflowOptions(
+        retry=DATABASE_RETRY,
+        lane=LanePolicy(name="demo", concurrency=90),
+        on_failure=fail_seeding,
+        on_cancel=fail_seeding,
+    ),
 )
 async def seed_demo(job: JobContext, payload: SeedPayload) -> dict[str, object]:
     """Make the demo's ingest job and documents, and store their chunks."""
