@@ -13,9 +13,9 @@ MEGABYTE = 1_000_000
 #: Sizes of two documents in MB, and how much more memory the larger one may take.
 SMALL, LARGE = 2, 24
 HEAP_RATIO = 1.5
-#: Rows of a document's job: its record, steps (two of them for ``chunks.json``), history and what tells the catalog
-#: and the parent.
-ROWS_PER_JOB = 48
+#: Rows of a document's job: its record, steps (two of them for ``chunks.json``), history, its lane's permit, and what
+#: tells the catalog and the parent.
+ROWS_PER_JOB = 52
 ROWS_PER_SLICE = 4
 #: The loop's one checkpoint row, overwritten by each batch.
 ROWS_PER_BATCH = 1
