@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate soak deletion ingestions bench load fuzz conformance format lock clean types typescript
+.PHONY: install dev demo test check simulate mutants soak deletion ingestions bench load fuzz conformance format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -43,6 +43,10 @@ simulate: install
 # What the simulator claims of the platform, on real workerd: all of it, also what takes minutes.
 conformance: install
 	$(BIN)/python -m tests.conformance
+
+# Breaks the sources in every way that is kept in tests/mutants, and shows which test notices: MUTANTS='--only undo'.
+mutants: install
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 bench: install
 	@exec $(BIN)/python -m bench

@@ -53,6 +53,8 @@ class Watch:
         self._simulation = simulation
         self._known: dict[str, _Known] = {}
         self._unrest: dict[str, str] = {}
+        #: The epochs in which jobs were seen.
+        self._begun: dict[str, int] = {}
 
     def unrest(self) -> list[str]:
         """Return what has not come to rest yet, in words."""
@@ -167,7 +169,13 @@ class Watch:
 
     def _check_wakeup(self, host: WorldObject, job: JobRow, journal: Journal) -> None:
         alarms, now_ms = self._simulation.alarms, self._simulation.clock.now_ms()
-        if alarms.running(host) or host.name in alarms.lost:
+        begins = job.slice_open and job.epoch > self._begun.get(host.name, 0)
+        self._begun[host.name] = job.epoch
+        if host.name in alarms.lost:
+            return
+        if alarms.running(host):
+            if begins and (host.alarm_ms is None or host.alarm_ms < (job.due_at_ms or 0)):
+                raise InvariantError(f"{host.name} is at work without a watchdog: it would not come back from a death")
             return
         paused = job.status is JobStatus.PAUSED
         for_lane = not paused and waits_for_lane(job, Tickets(host.sql))

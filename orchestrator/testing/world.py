@@ -31,6 +31,7 @@ class World(Objects):
         if until_ms is None and armed and _is_kept(min(armed, key=lambda item: item[:2])[2]):
             armed = [item for item in armed if not _is_kept(item[2])]
         if not armed:
+            self.clock.time_ms = max(self.clock.time_ms, until_ms or 0)
             return False
         at_ms, _, found = min(armed, key=lambda item: item[:2])
         if until_ms is not None and at_ms > until_ms:

@@ -8,6 +8,8 @@ import contextlib
 import msgspec
 import pytest
 
+from durable import envelope
+from durable.catalog_calls import CATALOG, LEDGER, CatalogCalls
 from durable.catalog_model import CountsQuery, DeadLetterQuery, JobPage, JobQuery
 from durable.catalog_upkeep import keep_up
 from durable.ledger import Entry
@@ -163,6 +165,8 @@ def test_jobs_that_do_not_answer_hold_up_nobody_and_are_asked_again() -> None:
         page = await everything(catalog)
         assert {job.id for job in before.jobs} - {job.id for job in page.jobs} == set(quiet)
         assert page.incomplete == [shard]
+        await catalog.settle(for_ms=AGAIN_MS + 60_000)  # asked again, and silent still
+        assert not await complete(catalog)
         catalog.silent = set()
         await catalog.settle(for_ms=AGAIN_MS + 60_000)
         assert (known(await everything(catalog)), await complete(catalog)) == (known(before), True)
@@ -258,6 +262,22 @@ def test_the_first_message_of_a_job_says_that_it_is_until_it_was_delivered() -> 
     for crash_at in range(1, writes + 1):
         told, _ = run(crash_at)
         assert told[0], crash_at
+
+
+def test_a_new_job_is_in_its_ledger_before_it_is_in_the_catalog() -> None:
+    """In between, a shard that is made again finds it; the other way round, only the job itself knew."""
+    called: list[tuple[str, str]] = []
+
+    async def call(binding: str, name: str, method: str, *args: str) -> str:
+        called.append((binding, method))
+        return envelope.answer(lambda: None)
+
+    calls = CatalogCalls(lambda: Layout(4), call)
+    world = World(diagnostic_echo)
+    job_id = world.start("diagnostic-echo", {})
+    summary = world.call(job_id, lambda engine: engine.summary())
+    asyncio.run(calls.publish(msgspec.structs.replace(summary, first=True)))
+    assert called == [(LEDGER, "add"), (CATALOG, "publish")]
 
 
 def test_a_summary_is_what_the_job_would_publish() -> None:

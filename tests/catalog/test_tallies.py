@@ -108,6 +108,13 @@ def test_each_end_counts_once_however_often_it_is_told(told: list[tuple[int, int
     assert sum(sum((item.completed, item.failed, item.cancelled, item.expired)) for item in everything.values()) == ends
 
 
+def test_later_news_of_a_job_that_has_ended_are_no_other_end() -> None:
+    catalog = Catalog(MemorySql())
+    assert catalog.publish(ended(1, 5_000, revision=3))
+    assert not catalog.publish(ended(1, 5_000, revision=4))
+    assert counts(catalog)[0]["keep"].completed == 1
+
+
 def test_minutes_are_kept_for_a_while_and_totals_for_ever() -> None:
     sql = MemorySql()
     catalog = Catalog(sql)

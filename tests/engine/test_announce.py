@@ -73,6 +73,13 @@ def test_a_message_comes_again_until_the_catalog_has_heard_of_its_job() -> None:
     assert host.alarm_ms is not None
 
 
+def test_the_end_is_told() -> None:
+    world = World(simple)
+    job_id = world.start("simple", {})
+    asyncio.run(world.run())
+    assert world.catalog[job_id].status is JobStatus.COMPLETED
+
+
 def test_later_news_stay_when_an_announcement_arrives_late() -> None:
     """The row that announces a job also carries what has happened since: it goes with the latest news only."""
 

@@ -126,7 +126,7 @@ def test_an_outage_of_the_object_storage_fails_no_job() -> None:
     world = World(large, always_replay=True)
     world.blobs = DeafBlobs(40)
     job_id = world.start("large", {})
-    asyncio.run(world.run())
+    asyncio.run(world.run(max_ticks=200))
     view = world.view(job_id)
     assert (view.status, view.result, view.crashes) == (JobStatus.COMPLETED, 2_000_000, 0)
     assert world.clock.now_ms() - view.created_at_ms > 30 * 60_000, "it asks less and less often"

@@ -6,7 +6,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from orchestrator import Connection, JobContext, JobOptions, workflow
+from orchestrator import Connection, JobContext, JobOptions, RetryableError, current_step, workflow
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import CreateJob
 from orchestrator.reuse import keyed_job_id
@@ -27,6 +27,17 @@ async def depositing(job: JobContext, payload: Nothing) -> None:
     await job.transaction("deposit", deposit)
 
 
+async def deposit_at_last(connection: Connection) -> None:
+    await deposit(connection)
+    if current_step().attempt == 1:
+        raise RetryableError("not yet")
+
+
+@workflow("stumbling")
+async def stumbling(job: JobContext, payload: Nothing) -> None:
+    await job.transaction("deposit", deposit_at_last)
+
+
 @workflow("idle")
 async def idle(job: JobContext, payload: Nothing) -> None:
     await job.sleep(1)
@@ -34,7 +45,7 @@ async def idle(job: JobContext, payload: Nothing) -> None:
 
 def new_world(*crash_at: int) -> tuple[World, MemoryDatabase]:
     database = MemoryDatabase("create table account (balance integer)", "insert into account values (0)")
-    world = World(depositing, idle, database=database.connect)
+    world = World(depositing, stumbling, idle, database=database.connect)
     world.crash_at(*crash_at)
     return world, database
 
@@ -78,6 +89,12 @@ def test_a_crash_at_every_write_leaves_no_row_of_the_ledger_and_applies_each_eff
         assert balance(database) == 10, f"crashed before write {write}"
         delete(world, job_id)
         assert database.effects() == [], f"crashed before write {write}"
+
+
+def test_an_attempt_that_failed_leaves_nothing_and_the_next_one_takes_effect() -> None:
+    world, database = new_world()
+    start(world, "stumbling")
+    assert balance(database) == 10
 
 
 def test_other_jobs_rows_stay() -> None:

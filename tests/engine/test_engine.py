@@ -29,7 +29,7 @@ def run(name: str, n: int, *, always_replay: bool = False, crash_at: tuple[int, 
     world = World(*workflows.ALL, services=outside, always_replay=always_replay)
     world.crash_at(*crash_at)
     job_id = world.start(name, {"n": n})
-    asyncio.run(world.run())
+    asyncio.run(world.run(max_ticks=2_000))
     return world, world.view(job_id)
 
 

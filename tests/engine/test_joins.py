@@ -64,7 +64,7 @@ def play(plan: Plan, *crash_at: int, always_replay: bool = False, broken: bool =
 
 
 def ended(world: World, job_id: str) -> JobView:
-    asyncio.run(world.run())
+    asyncio.run(world.run(max_ticks=2_000))
     return world.view(job_id)
 
 

@@ -121,6 +121,15 @@ def settle(world: World, *, for_ms: int = 30_000) -> None:
     asyncio.run(world.run(until_ms=world.clock.now_ms() + for_ms))
 
 
+def test_events_that_came_before_their_wait_are_taken_in_order() -> None:
+    world = world_with(Log())
+    job_id = world.start("approval", {})
+    for number in (1, 2):
+        world.call(job_id, lambda engine, number=number: engine.deliver_event("answer", None, number))  # type: ignore[misc]
+    asyncio.run(world.run())
+    assert world.view(job_id).result == [1, 2]
+
+
 @pytest.mark.parametrize("always_replay", [False, True])
 def test_events_before_and_after_the_wait_arrive_in_order_and_once(always_replay: bool) -> None:
     world = world_with(Log(), always_replay=always_replay)
@@ -320,6 +329,13 @@ def test_a_message_that_comes_too_late_starts_nothing() -> None:
     assert world.view(job_id).status is JobStatus.EXPIRED
 
 
+def test_a_job_that_started_in_time_is_left_alone_when_that_time_is_over() -> None:
+    world = world_with(Log())
+    job_id = world.start("impatient", {}, JobOptions(mode="direct", ttl_ms=5_000))
+    settle(world, for_ms=20_000)
+    assert (world.view(job_id).status, world.view(job_id).slices) == (JobStatus.SUSPENDED, 1)
+
+
 def test_a_job_that_takes_too_long_fails_with_that_cause() -> None:
     world = world_with(Log())
     job_id = world.start("approval", {}, JobOptions(mode="direct", max_duration_ms=600_000))
@@ -441,3 +457,23 @@ def test_a_pause_in_a_hook_does_not_hide_why_the_job_failed() -> None:
     assert view.status is JobStatus.FAILED
     assert view.error is not None
     assert view.error.code == "refused"
+
+
+async def fail_too(job: JobContext, payload: BaseModel, error: str) -> None:
+    raise NonRetryableError("the hook is broken", code="hook_broken")
+
+
+@workflow("badly-hooked", options=WorkflowOptions(on_failure=fail_too))
+async def badly_hooked(job: JobContext, payload: Nothing) -> None:
+    await job.step("breakable", breakable)
+
+
+def test_a_hook_that_fails_does_not_hide_why_the_job_did() -> None:
+    world = World(badly_hooked, services=Log())
+    job_id = world.start("badly-hooked", {})
+    asyncio.run(world.run())
+    view = world.view(job_id)
+    assert view.error is not None
+    assert (view.status, view.error.step) == (JobStatus.FAILED, "breakable")
+    events = world.call(job_id, lambda engine: engine.journal.history.after(0, 100))
+    assert "hook.failed" in [event.kind for event in events]

@@ -192,6 +192,22 @@ def test_calls_that_are_lost_unanswered_or_repeated_heal(fault: CallFault) -> No
         assert_all_done(world, job_ids)
 
 
+def test_a_job_that_does_not_answer_is_offered_its_permit_again() -> None:
+    """Its lane alone knows: nobody else has anything to ask or to give back."""
+    world = world_with()
+    lane = world.lanes.get("work")
+    holder = world.start("work", {}, options("a"))
+    settle(world, 5)
+    lane.call(lambda engine: engine.pause())
+    waiting = world.start("work", {}, options("a"))
+    asyncio.run(world.run())
+    assert (world.view(holder).status, world.view(waiting).status) == (JobStatus.COMPLETED, JobStatus.WAITING)
+    world.lanes.faults = {world.lanes.calls + number: "lost" for number in range(1, 4)}
+    lane.call(lambda engine: engine.resume())
+    settle(world, 30_000)
+    assert_all_done(world, [holder, waiting])
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_happens_limits_hold_and_jobs_end(seed: int) -> None:
     chance = random.Random(seed)
@@ -282,6 +298,24 @@ def test_a_lane_that_lost_its_alarm_is_asked_again_by_those_who_wait(forgetful: 
     world.call(waiting, look_after)
     settle(world)
     assert_all_done(world, [waiting])
+
+
+def test_a_job_that_does_not_answer_keeps_its_permit() -> None:
+    """It may be at work: only its own word gives the permit to somebody else."""
+    world = world_with()
+    holder = world.start("work", {"sleep_ms": 1_000}, options("a"))
+    world.lanes.get("work")
+    world.crash_at(world.writes + 16)
+    settle(world, 20)
+    world.objects[holder].alarm_ms = None
+    world.objects[holder].commit()
+    waiting = world.start("work", {}, options("a"))
+    settle(world, 500_000)
+    world.lanes.faults = {world.lanes.calls + 1: "lost"}
+    settle(world, 100_500)
+    assert (world.view(waiting).status, permits(world)) == (JobStatus.WAITING, 2)
+    settle(world, 100_000)
+    assert_all_done(world, [holder, waiting])
 
 
 def test_cancelling_a_job_that_waits_for_its_lane() -> None:
@@ -414,6 +448,27 @@ def test_a_lanes_own_rate_lets_jobs_start_one_by_one() -> None:
     times = sorted(int(str(world.view(job_id).result)) for job_id in job_ids)
     assert all(b - a >= 480 for a, b in itertools.pairwise(times)), times
     assert world.lanes.by_name["slow lane"].fired <= 12
+
+
+def test_a_restart_fills_no_bucket() -> None:
+    rate = Rate(count=2, per_ms=60_000)
+    policy = LanePolicy(name="metered lane", rate=rate, keys=(KeyLimit("org", rate=rate),))
+
+    @workflow("metered", options=WorkflowOptions(lane=policy))
+    async def metered(job: JobContext, payload: Nothing) -> None:
+        return None
+
+    world = World(metered, services=[])
+    for _ in range(2):
+        world.start("metered", {}, options("one"))
+    settle(world, 1_000)
+    lane = world.lanes.get("metered lane")
+    lane.crash()
+    waiting = [world.start("metered", {}, options(org)) for org in ("one", "two")]
+    settle(world, 1_000)
+    assert [world.view(job_id).status for job_id in waiting] == [JobStatus.WAITING] * 2
+    asyncio.run(world.run())
+    assert_all_done(world, waiting)
 
 
 def test_one_lane_has_one_policy() -> None:

@@ -14,6 +14,7 @@ import steps
 from durable.workflows import schedules
 from orchestrator.schedule import check
 from orchestrator.workflow import discover
+from steps.platform import usage
 from steps.platform.settings import PlatformSettings
 from steps.platform.usage import Checked, begins_cycle, is_cycle_day, last_cycle_start
 from tests.platform import scene
@@ -72,6 +73,23 @@ def test_running_it_twice_changes_nothing_more(stage: Stage) -> None:
     for row_id in (scene.ORGANIZATION, scene.OTHER_ORGANIZATION):
         ours, theirs = organization(twice, row_id), organization(once, row_id)
         assert {**ours, "usageLastChecked": None} == {**theirs, "usageLastChecked": None}
+
+
+def test_what_is_used_after_the_reset_outlives_a_repeated_batch(stage: Stage) -> None:
+    """A batch whose commit went unheard is repeated, and by then the new cycle may have begun to count."""
+    noon = datetime(2026, 2, 15, 12, tzinfo=UTC)
+
+    async def prepare(play: Play) -> None:
+        await play.admin.execute(CHECKED)
+
+    async def again(play: Play) -> bool:
+        await play.world.run()
+        await play.admin.execute("""update organization set "searchUsage" = 5""")
+        await usage.check(play.admin, noon, noon, [scene.ORGANIZATION], [])
+        return True
+
+    outcome = stage.run("reset-usage", {"plannedAt": "2026-02-15T12:00:00.000Z"}, prepare=prepare, during=again)
+    assert organization(outcome)["searchUsage"] == 5
 
 
 @pytest.mark.parametrize(("mode", "reset"), [("catch_up", True), ("original", False)])
