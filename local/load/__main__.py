@@ -38,6 +38,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     dead_messages: int
     repeated: int
     crashes: int
+    #: Requests to the counter that were sent again, since their answer had not come in time.
+    sent_again: int
     accept_burst_s: float
     total_s: float
     jobs_per_s: float
@@ -74,9 +76,11 @@ def run(wish: Plan, timeout_s: float, state: Path) -> Report:
         caller = Caller(stack, counter.url, timeout_s)
         try:
             found, accept_s, total_s = _play(caller, wish, counter)
+            effects = counter.counts()
             findings = Findings(
                 jobs=found,
-                effects=counter.counts(),
+                effects=effects,
+                attempts=caller.attempts({number: job.id for number, job in found.items()}, effects),
                 listed=caller.listed(),
                 dead_jobs=[letter.job_id or "" for letter in caller.letters("job")],
                 dead_messages=[letter.cause for letter in caller.letters("message")],
@@ -121,6 +125,7 @@ def report_of(wish: Plan, found: Findings, accept_s: float, total_s: float) -> R
         dead_messages=len(found.dead_messages),
         repeated=len(wish.repeated),
         crashes=sum(job.crashes for job in found.jobs.values()),
+        sent_again=sum(count - 1 for count in found.effects.values()),
         accept_burst_s=round(accept_s, 3),
         total_s=round(total_s, 3),
         jobs_per_s=round(len(found.jobs) / total_s, 1),
@@ -146,6 +151,7 @@ def show(console: Console, report: Report) -> None:
         ("dead letters of jobs, of messages", f"{report.dead_letters}, {report.dead_messages}"),
         ("asked for and delivered twice", report.repeated),
         ("slices that died", report.crashes),
+        ("requests sent again after a timeout", report.sent_again),
         ("burst accepted durably", f"{report.accept_burst_s:.2f} s"),
         ("everything ended", f"{report.total_s:.2f} s"),
         ("jobs per second", f"{report.jobs_per_s:.0f}"),

@@ -52,6 +52,15 @@ class _Job(msgspec.Struct, frozen=True):
     crashes: int
 
 
+class _Step(msgspec.Struct, frozen=True):
+    key: str
+    attempt: int
+
+
+class _Steps(msgspec.Struct, frozen=True):
+    steps: list[_Step]
+
+
 class _Listed(msgspec.Struct, frozen=True):
     id: str
 
@@ -151,6 +160,14 @@ class Caller:
     def found(self, ids: Mapping[int, str]) -> dict[int, FoundJob]:
         """Return each job from its own object."""
         return dict(zip(ids, _in_turns(ids.values(), self._job), strict=True))
+
+    def attempts(self, ids: Mapping[int, str], effects: Mapping[str, int]) -> dict[str, int]:
+        """Return the attempts of the steps whose effects happened more than once, by the effects' names."""
+        found: dict[str, int] = {}
+        for number in {int(name.partition("/")[0]) for name, count in effects.items() if count > 1}:
+            steps = self._call("GET", f"/v1/jobs/{ids[number]}/steps", _Steps).steps
+            found |= {f"{number}/{step.key.partition('#')[0]}": step.attempt for step in steps}
+        return found
 
     def listed(self) -> list[str]:
         """Return the ids of every job that the catalog lists."""

@@ -32,6 +32,7 @@ def perfect(wish: Plan = PLAN) -> Findings:
     return Findings(
         jobs=jobs,
         effects=effects,
+        attempts={},
         listed=[job.id for job in jobs.values()],
         dead_jobs=failing,
         dead_messages=["malformed_message: x", "unknown_job: y", "malformed_message: z"],
@@ -103,6 +104,16 @@ FINE = next(item.number for item in PLAN.burst if not item.fails)
 )  # fmt: skip
 def test_each_fault_is_found_and_named(change: Change, words: str) -> None:
     assert any(words in fault for fault in judged(change(perfect()))), judged(change(perfect()))
+
+
+def test_an_effect_may_happen_as_often_as_its_step_was_attempted() -> None:
+    def found(count: int, attempts: int) -> list[str]:
+        again = effect(f"{FINE}/second", count)(perfect())
+        return judged(msgspec.structs.replace(again, attempts={f"{FINE}/second": attempts}))
+
+    assert found(2, 2) == found(1, 2) == []
+    assert "happened 3 times" in found(3, 2)[0]
+    assert "happened 0 times" in found(0, 2)[0]
 
 
 def test_jobs_at_once_are_those_whose_times_overlap() -> None:
