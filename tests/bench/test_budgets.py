@@ -9,12 +9,22 @@ import pytest
 
 from bench import stacks
 from bench.bench_worker.flows import steps, walk_items
+from orchestrator import running
+from orchestrator import slice as slice_module
 from orchestrator.lifecycle import JobStatus
 from orchestrator.testing import World
+from orchestrator.testing.sql import MemorySql
 
 #: Rows of a job's own: its record, its events, and what tells the catalog.
 ROWS_PER_JOB = 40
-ROWS_PER_STEP = 3
+ROWS_PER_STEP = 2
+#: One checks the epoch, stores what the step has come to, and adds the line of the history.
+STATEMENTS_PER_STEP = 1
+STATEMENTS_PER_SLICE = 40
+#: Of the watch over attempts that wait, however many there are.
+TIMERS_PER_SLICE = 2
+#: From nothing: the tables, the job's row, its first event, and what tells the catalog.
+STATEMENTS_PER_JOB = 16
 #: The watchdog and the true next time (design.md §4.5).
 ALARMS_PER_SLICE = 2
 
@@ -61,3 +71,45 @@ def test_alarms_per_slice(workflow: str, always_replay: bool) -> None:
     assert view.slices > 3
     assert at_first <= 1
     assert world.objects[job_id].alarm_writes - at_first <= ALARMS_PER_SLICE * view.slices
+
+
+class Counter:
+    """Counts calls of a method, and goes on with them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+        self.calls = 0
+        called = getattr(owner, name)
+
+        def counting(*args: object, **options: object) -> object:
+            self.calls += 1
+            return called(*args, **options)
+
+        monkeypatch.setattr(owner, name, counting)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_statements_tasks_and_timers_per_step(waits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement is a call into JavaScript, and a turn of its event loop costs as much: both are counted."""
+    statements = Counter(monkeypatch, MemorySql, "execute")
+    timers = Counter(monkeypatch, asyncio.BaseEventLoop, "call_later")
+    tasks = Counter(monkeypatch, running, "start_task")
+    monkeypatch.setattr(slice_module, "start_task", running.start_task)
+    used: list[tuple[int, int, int]] = []
+    for count in (100, 2_100):
+        before = (statements.calls, timers.calls, tasks.calls)
+        world = World(steps)
+        job_id = world.start("bench-steps", {"steps": count, "waits": waits})
+        asyncio.run(world.run())
+        assert world.view(job_id).result == count * (count - 1) // 2
+        used.append((statements.calls - before[0], timers.calls - before[1], tasks.calls - before[2]))
+    more = [many - few for few, many in zip(*used, strict=True)]
+    assert more[0] <= STATEMENTS_PER_STEP * 2_000 + STATEMENTS_PER_SLICE * world.view(job_id).slices
+    assert more[1] <= TIMERS_PER_SLICE * world.view(job_id).slices
+    assert more[2] == 2_000
+
+
+def test_statements_to_record_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = Counter(monkeypatch, MemorySql, "execute")
+    world = World(steps)
+    world.start("bench-steps", {"steps": 1})
+    assert statements.calls <= STATEMENTS_PER_JOB
