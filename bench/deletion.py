@@ -115,13 +115,9 @@ def delete(worker: Worker, name: str, documents: int, on_progress: Callable[[flo
 
 def rates(seen: Sequence[Seen], documents: int) -> tuple[float, float]:
     """Return documents per second in the first and in the last tenth; zeros when too little was seen."""
-    first = [at for at in seen if at.documents <= documents / 10] + [
-        at for at in seen if at.documents > documents / 10
-    ][:1]
-    last = [at for at in seen if at.documents < documents * 0.9][-1:] + [
-        at for at in seen if at.documents >= documents * 0.9
-    ]
-    return _rate(first), _rate(last)
+    in_first = sum(at.documents <= documents / 10 for at in seen)
+    before_last = sum(at.documents < documents * 0.9 for at in seen)
+    return _rate(seen[: in_first + 1]), _rate(seen[max(0, before_last - 1) :])
 
 
 def _rate(seen: Sequence[Seen]) -> float:
