@@ -2,7 +2,7 @@
 
 Both ways take the same arguments and return the same value, so that cut-over and rollback are one variable.
 Trigger.dev gets what the platform sent it: its tags and its priorities (domain.md §2), none for enterprise included
-(W-21). Here the server knows the plans.
+(W-21). Here the server knows the plans. Only here has a job a tenant.
 """
 
 from __future__ import annotations
@@ -95,53 +95,64 @@ TRIGGERS = (
 
 
 def trigger_ingestion_job(
-    body: IngestionBody, plan: str | None = None, *, idempotency_key: str | None = None
+    body: IngestionBody, plan: str | None = None, *, idempotency_key: str | None = None, tenant: str | None = None
 ) -> Flow[Triggered]:
     """Start ``trigger-ingestion-job``: ingest the documents of an ingest job."""
-    return start(INGESTION, body, plan, idempotency_key)
+    return start(INGESTION, body, plan=plan, idempotency_key=idempotency_key, tenant=tenant)
 
 
 def trigger_re_ingest_job(
-    body: JobBody, plan: str | None = None, *, idempotency_key: str | None = None
+    body: JobBody, plan: str | None = None, *, idempotency_key: str | None = None, tenant: str | None = None
 ) -> Flow[Triggered]:
     """Start ``re-ingest-job``: process the documents of an ingest job again."""
-    return start(RE_INGEST, body, plan, idempotency_key)
+    return start(RE_INGEST, body, plan=plan, idempotency_key=idempotency_key, tenant=tenant)
 
 
-def trigger_delete_document_job(body: DeleteDocumentBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
+def trigger_delete_document_job(
+    body: DeleteDocumentBody, *, idempotency_key: str | None = None, tenant: str | None = None
+) -> Flow[Triggered]:
     """Start ``delete-document-job``."""
-    return start(DELETE_DOCUMENT, body, None, idempotency_key)
+    return start(DELETE_DOCUMENT, body, idempotency_key=idempotency_key, tenant=tenant)
 
 
-def trigger_delete_ingest_job(body: DeleteIngestJobBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
+def trigger_delete_ingest_job(
+    body: DeleteIngestJobBody, *, idempotency_key: str | None = None, tenant: str | None = None
+) -> Flow[Triggered]:
     """Start ``delete-ingest-job``: delete an ingest job with its documents."""
-    return start(DELETE_INGEST_JOB, body, None, idempotency_key)
+    return start(DELETE_INGEST_JOB, body, idempotency_key=idempotency_key, tenant=tenant)
 
 
-def trigger_delete_namespace_job(body: NamespaceBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
+def trigger_delete_namespace_job(
+    body: NamespaceBody, *, idempotency_key: str | None = None, tenant: str | None = None
+) -> Flow[Triggered]:
     """Start ``delete-namespace-job``."""
-    return start(DELETE_NAMESPACE, body, None, idempotency_key)
+    return start(DELETE_NAMESPACE, body, idempotency_key=idempotency_key, tenant=tenant)
 
 
-def trigger_delete_organization_job(body: OrganizationBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
+def trigger_delete_organization_job(
+    body: OrganizationBody, *, idempotency_key: str | None = None, tenant: str | None = None
+) -> Flow[Triggered]:
     """Start ``delete-organization-job``."""
-    return start(DELETE_ORGANIZATION, body, None, idempotency_key)
+    return start(DELETE_ORGANIZATION, body, idempotency_key=idempotency_key, tenant=tenant)
 
 
-def trigger_meter_org_documents_job(body: OrganizationBody, *, idempotency_key: str | None = None) -> Flow[Triggered]:
+def trigger_meter_org_documents_job(
+    body: OrganizationBody, *, idempotency_key: str | None = None, tenant: str | None = None
+) -> Flow[Triggered]:
     """Start ``meter-org-documents-job``: report an organization's pages to its meter."""
-    return start(METER_ORG_DOCUMENTS, body, None, idempotency_key)
+    return start(METER_ORG_DOCUMENTS, body, idempotency_key=idempotency_key, tenant=tenant)
 
 
 def trigger_meter_org_documents_jobs(
-    bodies: Sequence[OrganizationBody], *, idempotency_key: str | None = None
+    bodies: Sequence[OrganizationBody], *, idempotency_key: str | None = None, tenant: str | None = None
 ) -> Flow[TriggeredMany]:
     """Start ``meter-org-documents-job`` once for each organization, up to 1,000; all of them or none."""
     key = idempotency_key or (yield from new_key())
     if not bodies:
         raise InvalidRequestError(422, Problem(code="invalid_request", detail="There is no organization to meter"))
     if (yield from backend()) is Backend.ORCHESTRATOR:
-        request = _with_key(post(f"/trigger/{METER_ORG_DOCUMENTS.route}", {"items": bodies}), key)
+        calls = bodies if tenant is None else [{"body": body, "tenant": tenant} for body in bodies]
+        request = _with_key(post(f"/trigger/{METER_ORG_DOCUMENTS.route}", {"items": calls}), key)
         return (yield from ask(request, TriggeredMany))
     items = [
         trigger_dev_body(METER_ORG_DOCUMENTS, body, None, key if len(bodies) == 1 else f"{key}:{index}")
@@ -157,12 +168,17 @@ class _TriggerDevBatch(msgspec.Struct, frozen=True):
 
 
 def start(
-    trigger: Trigger, body: Mapping[str, object], plan: str | None, idempotency_key: str | None
+    trigger: Trigger,
+    body: Mapping[str, object],
+    *,
+    plan: str | None = None,
+    idempotency_key: str | None = None,
+    tenant: str | None = None,
 ) -> Flow[Triggered]:
     """Start a job where the switch says; without an idempotency key the call gets one of its own."""
     key = idempotency_key or (yield from new_key())
     if (yield from backend()) is Backend.ORCHESTRATOR:
-        request = _with_key(post(f"/trigger/{trigger.route}", without_none(body=body, plan=plan)), key)
+        request = _with_key(post(f"/trigger/{trigger.route}", without_none(body=body, plan=plan, tenant=tenant)), key)
     else:
         call = trigger_dev_body(trigger, body, plan, key)
         request = post(path("/api/v1/tasks/{}/trigger", trigger.task), call)

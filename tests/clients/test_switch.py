@@ -104,6 +104,17 @@ def test_the_same_function_starts_the_workflow_here(
     assert (request.job_id, request.workflow, request.payload) == (job_id, workflow, body)
 
 
+def test_whose_a_job_is_is_said_here_and_not_to_trigger_dev(api: Api, trigger_dev: TriggerDev) -> None:
+    runner = Runner(api, awaited=False, faults=[])
+    runner.run(triggers.trigger_ingestion_job({"jobId": "j", "organizationId": "o"}, "pro", tenant="acme"))
+    runner.run(
+        triggers.trigger_meter_org_documents_jobs([{"organizationId": "a"}, {"organizationId": "b"}], tenant="x")
+    )
+    assert [request.options.tenant for request in api.backend.requests] == ["acme", "x", "x"]
+    run(dev_target(trigger_dev), triggers.trigger_re_ingest_job({"jobId": "j"}, tenant="acme"), awaited=False)
+    assert trigger_dev.calls[0].payload == {"jobId": "j"}
+
+
 def test_every_route_of_the_plan_has_its_function(api: Api) -> None:
     document = api.get("/openapi.json").json()
     routes = {path.removeprefix("/trigger/") for path in document["paths"] if path.startswith("/trigger/")}
@@ -165,7 +176,7 @@ def test_trigger_devs_refusals_are_errors_with_its_words(trigger_dev: TriggerDev
         run(dev_target(trigger_dev, "tr_wrong"), triggers.trigger_re_ingest_job({"jobId": "j"}), awaited=awaited)
     unknown = triggers.Trigger("x", "not-deployed", "jobId", "job_")
     with pytest.raises(NotFoundError, match="Task not found"):
-        run(dev_target(trigger_dev), triggers.start(unknown, {"jobId": "j"}, None, None), awaited=awaited)
+        run(dev_target(trigger_dev), triggers.start(unknown, {"jobId": "j"}), awaited=awaited)
     flow = triggers.trigger_re_ingest_job(cast("triggers.JobBody", {"jobId": "j", "surprise": 1}))
     with pytest.raises(InvalidRequestError):
         run(dev_target(trigger_dev), flow, awaited=awaited)

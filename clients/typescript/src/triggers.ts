@@ -50,6 +50,8 @@ export interface OrganizationBody {
 export interface TriggerOptions {
   /** Calls with the same key are one job; without one each call gets its own. */
   idempotencyKey?: string;
+  /** Whose the job is, for keys that may act for every tenant; Trigger.dev is not told. */
+  tenant?: string;
   /** Where to send the job; the environment says it if left out. */
   target?: Target;
   retries?: Retries;
@@ -142,7 +144,9 @@ export async function triggerMeterOrgDocumentsJobs(
   if (bodies.length === 0) throw new ConfigurationError("There is no organization to meter");
   const { target, key, post } = connect(options);
   if (target.backend === "orchestrator") {
-    const made = (await post(`/trigger/${METER.route}`, { items: bodies }, key)) as TriggeredMany;
+    const { tenant } = options;
+    const calls = tenant === undefined ? bodies : bodies.map((body) => ({ body, tenant }));
+    const made = (await post(`/trigger/${METER.route}`, { items: calls }, key)) as TriggeredMany;
     return { id: made.id, ids: made.ids };
   }
   const items = bodies.map((body, index) =>
@@ -161,7 +165,7 @@ async function start<Body extends object>(
   const { target, key, post } = connect(options);
   const made =
     target.backend === "orchestrator"
-      ? await post(`/trigger/${trigger.route}`, plan === undefined ? { body } : { body, plan }, key)
+      ? await post(`/trigger/${trigger.route}`, { body, plan, tenant: options.tenant }, key)
       : await post(`/api/v1/tasks/${trigger.task}/trigger`, triggerDevCall(trigger, body, plan, key));
   return { id: (made as Triggered).id };
 }

@@ -53,6 +53,17 @@ for (const [name, args, task, tag, priority, route] of CASES) {
   });
 }
 
+test("whose a job is", async () => {
+  const scripted = script(json({ id: "run_1" }, 202), json({ id: "run_1", ids: ["run_1"] }, 202));
+  const options = { target: HERE, retries: QUICK, surroundings: scripted.around, tenant: "acme" };
+  await client.triggerDeleteNamespaceJob({ namespaceId: "n" }, options);
+  await client.triggerMeterOrgDocumentsJobs([{ organizationId: "o" }], options);
+  assert.deepEqual(
+    scripted.requests.map((request) => request.body),
+    [{ body: { namespaceId: "n" }, tenant: "acme" }, { items: [{ body: { organizationId: "o" }, tenant: "acme" }] }],
+  );
+});
+
 for (const fault of [{ kind: "lost" }, { kind: "refused", status: 503 }, { kind: "refused", status: 429, retry_after: "0" }]) {
   test(`one run only after ${JSON.stringify(fault)}`, async () => {
     await reset(fault, fault);
