@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from durable.http import (
     about,
@@ -43,6 +49,27 @@ _TAGS = [
 ]
 
 
+_ROUTERS = (
+    jobs.router,
+    about.router,
+    audit.router,
+    batch.router,
+    bulk.router,
+    keys.router,
+    control.router,
+    events.router,
+    export.router,
+    control.token_router,
+    lanes.router,
+    triggers.router,
+    dead_letters.router,
+    schedules.router,
+    catalog.router,
+    alerts.router,
+    operations.router,
+)
+
+
 def create_app() -> Gate:
     """Return the API as an ASGI application.
 
@@ -63,29 +90,23 @@ def create_app() -> Gate:
     )
     app.add_exception_handler(OrchestratorError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
-    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, problems.on_crash)
-    for router in (
-        jobs.router,
-        about.router,
-        audit.router,
-        batch.router,
-        bulk.router,
-        keys.router,
-        control.router,
-        events.router,
-        export.router,
-        control.token_router,
-        lanes.router,
-        triggers.router,
-        dead_letters.router,
-        schedules.router,
-        catalog.router,
-        alerts.router,
-        operations.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router)
     return Gate(app)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Name every method that a path takes, not only those of its first route, as the framework does."""
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"allow": ", ".join(sorted(_methods(request.scope)))}
+    return await problems.on_http_error(request, error)
+
+
+def _methods(scope: Scope) -> set[str]:
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return {method for route in routes if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()}
 
 
 def operation_id(route: APIRoute) -> str:

@@ -58,6 +58,9 @@ def test_a_wrong_method_names_the_right_ones(api: Api) -> None:
     answer = api.request("DELETE", "/healthz")
     problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET"
+    several = api.request("PUT", "/v1/jobs")
+    problem(several, 405, "method_not_allowed")
+    assert several.headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(
