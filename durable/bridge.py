@@ -20,6 +20,8 @@ from orchestrator.limits import MAX_BODY_BYTES
 from orchestrator.ports import SqlRow, SqlValue
 
 _JsAny = Any  # the JavaScript side has no types here
+#: From here on Pyodide makes a BigInt of an integer, which SQL refuses.
+_BIG_INTEGER = 2**53 - 1
 
 
 def now_ms() -> int:
@@ -169,9 +171,7 @@ class Storage:
 
     def execute(self, query: str, params: tuple[SqlValue, ...]) -> list[SqlRow]:
         """Run a statement and drain its cursor: an open one locks tables (platform.md §1.2)."""
-        cursor = self._exec(
-            query, *[_to_sql(param) if param is None or type(param) is bytes else param for param in params]
-        )
+        cursor = self._exec(query, *[param if _crosses(param) else _to_sql(param) for param in params])
         # What gives no rows has run to its end: asking for them would be two more calls across.
         rows = [tuple(map(_from_sql, row)) for row in cursor.raw().toArray()] if _gives_rows(query) else []
         self.rows_written += int(cursor.rowsWritten)
@@ -389,12 +389,18 @@ def _gives_rows(query: str) -> bool:
     return words[0] not in {"insert", "update", "delete", "create", "alter", "drop"} or "returning" in words
 
 
+def _crosses(value: SqlValue) -> bool:
+    """Tell whether SQL takes a value as Pyodide passes it on."""
+    kind = type(value)
+    return kind is str or kind is float or (isinstance(value, int) and -_BIG_INTEGER < value < _BIG_INTEGER)
+
+
 def _to_sql(value: SqlValue) -> _JsAny:
     if value is None:
         return jsnull
     if isinstance(value, bytes):
         return to_js(value)
-    # Pyodide makes a BigInt of an integer from 2**53 - 1 on, which SQL refuses; all of them are doubles there anyway.
+    # All numbers are doubles there, so that a large integer loses nothing.
     return float(value) if isinstance(value, int) else value
 
 
