@@ -1,7 +1,7 @@
 """``ScheduleObject``: the Durable Object of one schedule. Strings of JSON in, strings of JSON out.
 
 Methods answer ``{"ok": …}`` or ``{"error": …}`` like those of ``JobObject``. What a call changes is told to the list
-before the caller hears of it; where that fails, the alarm tells it later.
+before the caller hears of it; where that fails, the alarm tells it later, or the caller is to call again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ScheduleObject(DurableObject):
 
     async def create(self, body: str) -> str:
         """Record a schedule: ``Schedule`` in, ``CreatedSchedule`` out."""
-        return await self._answer(lambda: self._engine.create(msgspec.json.decode(body, type=Schedule)))
+        return await self._enlisted(lambda: self._engine.create(msgspec.json.decode(body, type=Schedule)))
 
     async def declare(self, body: str) -> str:
         """Record a schedule of the code or bring it up to date: ``Schedule`` in."""
@@ -68,7 +68,7 @@ class ScheduleObject(DurableObject):
 
     async def resume(self) -> str:
         """Go on after a pause; ``ScheduleView`` out."""
-        return await self._answer(self._engine.resume)
+        return await self._enlisted(self._engine.resume)
 
     async def backfill(self, from_ms: str, to_ms: str) -> str:
         """Run past times: both ends in ms, ``Backfilled`` out."""
@@ -83,6 +83,16 @@ class ScheduleObject(DurableObject):
     async def alarm(self, info: object = None) -> None:
         """Do what is due."""
         await self._engine.tick()
+
+    async def _enlisted(self, call: Callable[[], object]) -> str:
+        """Answer a call after which the list has to know the schedule: nobody else looks after a lost alarm."""
+
+        async def enlisted() -> object:
+            value = call()
+            await self._engine.enlist()
+            return value
+
+        return await envelope.answer_later(enlisted())
 
     async def _answer(self, call: Callable[[], object]) -> str:
         text = envelope.answer(call)

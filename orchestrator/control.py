@@ -37,9 +37,13 @@ def look_after(engine: JobEngine) -> JobSummary:
 
     Raises:
         UnknownJobError: nothing was created here, or it was deleted.
+        RetryableError: it is being deleted (code ``job_being_deleted``), and is to be looked at until that is done.
     """
     if engine.exists():
         engine.wake(ask_lane=True)
+        job = engine.journal.load_job()
+        if job is not None and job.phase == "deleted" and engine.journal.successor() is None:
+            raise RetryableError("The job is being deleted", code="job_being_deleted")
     return engine.summary()
 
 

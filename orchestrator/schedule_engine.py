@@ -10,7 +10,7 @@ from itertools import islice
 
 import msgspec
 
-from orchestrator.errors import ConflictError, ContradictionError, InvalidRequestError, RequestError
+from orchestrator.errors import ConflictError, ContradictionError, InvalidRequestError, RequestError, RetryableError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_SCHEDULE_BACKLOG
 from orchestrator.logs import describe
@@ -214,6 +214,17 @@ class ScheduleEngine:
         """Tell the index at once what a call has changed; a failure is tried again by the alarm."""
         await self._ticker.publish()
         self._wakeup.rearm()
+
+    async def enlist(self) -> None:
+        """Tell the index of a schedule that it would not look after otherwise, if its alarm were lost.
+
+        Raises:
+            RetryableError: the index does not answer; whoever has called is to call again.
+        """
+        await self.publish()
+        row = self._state.live()
+        if row is not None and row.published < row.revision:
+            raise RetryableError("The list of schedules does not answer", code="object_unreachable")
 
     async def tick(self) -> None:
         """Do what is due. Called by the alarm; never raises, so that the runtime never drops the alarm."""

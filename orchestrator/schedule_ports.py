@@ -14,6 +14,10 @@ from orchestrator.schedule_model import ScheduleSummary
 class ScheduledJobs(Protocol):
     """The jobs of a schedule. Every call may be repeated."""
 
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        """Have jobs looked for that are about to be recorded, unless they tell of themselves."""
+        ...
+
     async def create(self, request: CreateJob) -> Created:
         """Record a job in its own object, or find it there."""
         ...

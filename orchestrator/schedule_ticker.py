@@ -73,6 +73,8 @@ class ScheduleTicker:
             options=JobOptions(tags=schedule.job_tags, tenant=schedule.tenant),
         )
         try:
+            # First: a start that gives way to a later one after this has made its job sends no message to it.
+            await self._platform.jobs.expect([start.job_id])
             created = await self._platform.jobs.create(request)
         except RequestError as error:
             if self._state.live() is not None:
@@ -83,7 +85,6 @@ class ScheduleTicker:
             self._log("error", "schedule.refused", row, error=error.error_code)
             raise
         if created.status is JobStatus.QUEUED:
-            # While it waits to be started, this schedule asks for it; after that, who gets the message does.
             await self._platform.jobs.enqueue(self._registry.get(schedule.workflow).options.queue, [created.id])
         if self._state.live() is not None:
             self._journal.remove_waiting(start.job_id)
@@ -161,7 +162,8 @@ class ScheduleTicker:
         elif due.times:
             self._decide_one(row, due.times[0], now_ms)
         row.decided_ms = due.decided_ms
-        row.work_ms = now_ms if self._journal.count_waiting() else None
+        # What waits is looked at soon again, however long something before it was waited for.
+        row.work_ms, row.polls = now_ms if self._journal.count_waiting() else None, 0
         self._state.change(row)
 
     def _decide_one(self, row: ScheduleRow, planned_ms: int, now_ms: int) -> None:

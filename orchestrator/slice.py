@@ -184,7 +184,8 @@ class Slice:
     def _start(self, key: str, now_ms: int) -> None:
         """Start an operation, which may end at once."""
         row, op = self._execution.open[key], self._execution.driver.pending[key].op
-        self._units_left -= 1
+        if row.status is not StepStatus.COMPLETED:  # a replay that used the slice up would never come to what is new
+            self._units_left -= 1
         if isinstance(op, SleepOp) or (isinstance(op, RateOp) and row.status is StepStatus.WAITING):
             done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
             self._ended.append(Settled(done, Success()))

@@ -17,6 +17,10 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
 
+    def names(self) -> list[str]:
+        """Return every key."""
+        return sorted(self._objects)
+
     async def head(self, key: str) -> BlobInfo | None:
         """See :class:`orchestrator.ports.Blobs`."""
         data = self._objects.get(key)

@@ -105,6 +105,11 @@ class Plan:
             self.struck.append(Struck(self._now_ms(), kind, point))
         return strikes
 
+    def end(self) -> None:
+        """Strike no more."""
+        self._until_ms = 0
+        self._only = None
+
     def delay_ms(self, where: str, most_ms: int) -> int:
         """Return how long something takes: mostly little."""
         drawn = self.draw("delay", where, self._next("delay", where))

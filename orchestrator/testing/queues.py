@@ -59,8 +59,6 @@ class Queues:
         self.max_retries = MAX_RETRIES
         #: Deliveries that are still to come.
         self.under_way = 0
-        #: Jobs whose messages got lost.
-        self.lost: set[str] = set()
         #: Jobs whose messages nobody can handle.
         self.dead: list[str] = []
 
@@ -75,7 +73,7 @@ class Queues:
             raise RetryableError("The queue took no message", code="queue_unavailable")
         self._sent += 1
         if plan.strikes("queue_loses", queue):
-            self.lost.add(job_id)
+            self._simulation.alarms.kept.add(job_id)
             return
         for _ in range(2 if plan.strikes("queue_repeats", queue) else 1):
             # Each on its own way: what was sent later may come first.

@@ -45,6 +45,9 @@ class Alarms:
         self._armed: dict[str, _Armed] = {}
         #: Objects whose alarm the platform has lost: only somebody outside can wake them.
         self.lost: set[str] = set()
+        #: Jobs whose messages got lost in a way that the platform does not know: their alarms last until the catalog
+        #: has heard of them.
+        self.kept: set[str] = set()
         #: Whether the death that is under way counts as a failure of the handler.
         self.counted = True
 
@@ -123,16 +126,18 @@ class Alarms:
         simulation.touched(host)
 
     def _is_unlisted(self, host: Host) -> bool:
-        """Tell whether nobody is left who would ask for a job, because of two other faults (docs/testing.md).
+        """Tell whether nobody is left who would ask for a job, because of other faults (docs/testing.md).
 
-        Either it has ended, and told its parent and not the catalog: it is done, and not listed. Or the local runtime
-        has restarted and forgotten its message, which queues of the platform never do.
+        Either it has ended, and told its parent and not the catalog: it is done, and not listed. Or it is being
+        deleted, and the catalog has forgotten it. Or the local runtime has restarted and forgotten its message,
+        which queues of the platform never do.
         """
         if not isinstance(host, WorldObject) or not host.journal.exists():
             return False
         job = host.journal.load_job()
         child = job is not None and job.parent is not None and job.finished_at_ms is not None
-        alone = child or host.name in self._simulation.queues.lost
+        deleted = job is not None and job.phase == "deleted"
+        alone = child or deleted or host.name in self.kept
         return alone and self._simulation.backstage.status(host.name) is None
 
     def _lose(self, host: Host) -> None:

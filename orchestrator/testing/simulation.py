@@ -217,9 +217,9 @@ class Simulation(Objects):
             raise Crash
 
     def _strike(self, host: Host) -> None:
-        if self.may_kill(host) and self.plan.strikes("crash_while_waiting", host.name):
+        if self.plan.strikes("crash_while_waiting", host.name) and self.may_kill(host):
             self.kill(host)
-        elif self.may_kill(host) and self.plan.strikes("second_copy", host.name):
+        elif self.plan.strikes("second_copy", host.name) and self.may_kill(host):
             self.kill(host, reset=True)
         if self.plan.strikes("deploy", "everything"):
             self.kill_all(reset=True)
@@ -236,7 +236,7 @@ class Simulation(Objects):
         except Crash:
             self.kill(host)
             raise
-        if self.may_kill(host) and self.plan.strikes("crash_before_write", host.name):
+        if self.plan.strikes("crash_before_write", host.name) and self.may_kill(host):
             self.kill(host)
             raise Crash
         self.touched(host)
@@ -247,7 +247,7 @@ class Simulation(Objects):
 
     def gate(self, host: Host) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""
-        if host.sql.undurable and self.may_kill(host) and self.plan.strikes("crash_at_gate", host.name):
+        if host.sql.undurable and self.plan.strikes("crash_at_gate", host.name) and self.may_kill(host):
             self.kill(host)
             raise Crash
         self.make_durable(host)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: An alarm is never further behind what is due than the longest wait after a failed tick.
 _SLACK_MS = TICK_RETRY_MAX_MS + WATCHDOG_MS
+#: A job that is to be deleted within this time is waited for.
+_SOON_MS = 3_600_000
 #: Steps that run author code once; loops and fan-outs begin again with every batch.
 _ONCE = frozenset({"step", "transaction"})
 
@@ -55,6 +57,7 @@ class Watch:
         self._unrest: dict[str, str] = {}
         #: The epochs in which jobs were seen.
         self._begun: dict[str, int] = {}
+        self._ends: dict[str, tuple[JobStatus, bytes | None, bytes | None]] = {}
 
     def unrest(self) -> list[str]:
         """Return what has not come to rest yet, in words."""
@@ -69,6 +72,16 @@ class Watch:
             if known.end is not None and catalog.status(name) != known.end[0]:
                 found.append(f"{name} is {known.end[0]} and the catalog believes {catalog.status(name)}")
         return found
+
+    def end_of(self, job_id: str) -> tuple[JobStatus, bytes | None, bytes | None]:
+        """Return how a job ended, though it may have been deleted since: its status, result and error as stored.
+
+        Raises:
+            InvariantError: it has not ended.
+        """
+        if job_id not in self._ends:
+            raise InvariantError(f"{job_id} has not ended")
+        return self._ends[job_id]
 
     def check(self, host: Host) -> None:
         """Check an object that has written.
@@ -130,7 +143,11 @@ class Watch:
         self._check_wakeup(host, job, journal)
         if job.status not in TERMINAL:
             return f"is {job.status}"
-        return "has still to say something" if journal.outbox.next_owed_ms() is not None else None
+        if journal.outbox.next_owed_ms() is not None:
+            return "has still to say something"
+        goes_ms = journal.due_ms(RETENTION)
+        soon = goes_ms is not None and goes_ms < self._simulation.clock.now_ms() + _SOON_MS
+        return "is to be deleted" if soon else None
 
     def _check_order(self, host: WorldObject, job: JobRow, known: _Known) -> None:
         if job.epoch < known.epoch or job.revision < known.revision:
@@ -143,6 +160,7 @@ class Watch:
             if known.end is not None and known.end != end:
                 raise InvariantError(f"{host.name} ended twice: {known.end} and {end}")
             known.end = end
+            self._ends[host.name] = end
             if job.slice_open or job.due_at_ms is not None:
                 raise InvariantError(f"{host.name} has ended and is still due")
 

@@ -571,3 +571,23 @@ def test_a_declaration_takes_over_a_schedule_of_the_api() -> None:
     assert world.see("s").origin == "api"
     world.ask("s", lambda engine: engine.declare(HOURLY))
     assert (world.see("s").origin, world.see("s").cron) == ("code", "0 * * * *")
+
+
+def test_a_time_that_comes_is_looked_at_at_once_however_long_something_else_waited() -> None:
+    """A missed time waits for the job that runs, and is looked at once a minute; the next time stops that job."""
+    world = ScheduleWorld(report)
+    schedule = Schedule(
+        id="s",
+        workflow="report",
+        cron="*/10 * * * *",
+        payload={"sleep_ms": 60 * MINUTE_MS},
+        time_field="at",
+        overlap="cancel_other",
+    )
+    world.add(schedule)
+    run(world, "2026-11-24 10:15")
+    world.ask("s", lambda engine: engine.backfill(at("2026-11-24 09:40"), at("2026-11-24 09:45")))
+    run(world, "2026-11-24 10:21")
+    (line,) = [line for line in world.see("s").history if line.planned_ms == at("2026-11-24 10:20")]
+    assert line.outcome == "started"
+    assert line.at_ms - line.planned_ms < 2_000

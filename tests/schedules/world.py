@@ -107,6 +107,10 @@ class HostJobs:
         self._host = host
         self._world = host.world
 
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        self._host.commit()
+        self._world.maybe_fail("expect")
+
     async def create(self, request: CreateJob) -> Created:
         self._host.commit()
         self._world.maybe_fail("create")

@@ -47,6 +47,7 @@ from tests.simulation.program import (
     Start,
     Step,
     Transaction,
+    Undo,
     Wait,
 )
 
@@ -62,6 +63,8 @@ PATIENT = RetryPolicy(max_attempts=60, initial_interval_ms=100, max_interval_ms=
 
 class Script(BaseModel):
     path: str = ""
+    #: When a schedule meant the job to start; part of the path.
+    at: str = ""
     body: list[dict[str, object]] = []
 
 
@@ -76,8 +79,9 @@ class Outside:
         self._killed: dict[str, int] = {}
         self._asked: set[str] = set()
         self._once: set[str] = set()
-        #: What loops have done.
+        #: What loops have done, and what was undone.
         self.done: set[str] = set()
+        self.undone: set[str] = set()
 
     @property
     def world(self) -> Simulation:
@@ -168,13 +172,27 @@ async def book(connection: Connection, path: str, fails: int) -> str:
     return path
 
 
+async def undo(path: str, fails: int) -> None:
+    outside().begin(path)
+    if current_step().attempt <= fails:
+        raise RetryableError("not yet", code="shaky")
+    outside().undone.add(path)
+
+
+async def unbook(connection: Connection, path: str, fails: int) -> None:
+    outside().begin(path)
+    await connection.execute("insert into unbooking (path) values ($1)", path)
+    if current_step().attempt <= fails:
+        raise RetryableError("not yet", code="shaky")
+
+
 async def ask(path: str, job_id: str, what: str, token_id: str, after_ms: int) -> None:
     outside().begin(path, token_id)
     outside().ask(path, job_id, what, token_id, after_ms)
 
 
 def database() -> MemoryDatabase:
-    return MemoryDatabase("create table booking (path text)")
+    return MemoryDatabase("create table booking (path text)", "create table unbooking (path text)")
 
 
 class Player:
@@ -199,6 +217,13 @@ class Player:
             return await job.sleep(op.ms, key=key)
         if isinstance(op, Wait):
             return await self._wait(op, path, key)
+        if isinstance(op, Undo):
+            options = job.options(key=key, retry=PATIENT)
+            if op.transaction:
+                options.compensate_transaction("unbook", unbook, path, op.fails)
+            else:
+                options.compensate("undo", undo, path, op.fails)
+            return None
         if isinstance(op, Rate):
             return await job.rate_limit("shared", count=20, name=f"rate {path}" if parallel else "rate")
         if isinstance(op, Guard):
@@ -292,7 +317,7 @@ def payload_of(job: Job, path: str) -> dict[str, object]:
 
 
 async def main(job: JobContext, payload: Script) -> list[object]:
-    return await Player(job).body(msgspec.convert(payload.body, tuple[Ops, ...]), payload.path)
+    return await Player(job).body(msgspec.convert(payload.body, tuple[Ops, ...]), payload.path + payload.at)
 
 
 async def tidy_up(job: JobContext, payload: BaseModel, error: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import LiteralString, TypeVar
+
+import msgspec
 
 from durable.schedule_index import Round, RoundQuery, ScheduleList
 from durable.schedule_round import go_round
@@ -11,12 +13,14 @@ from orchestrator.engine import JobEngine
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import Created, CreateJob, JobView
 from orchestrator.new_job import is_awaited
+from orchestrator.ports import SqlRow, SqlValue
 from orchestrator.schedule import Schedule
 from orchestrator.schedule_engine import ScheduleEngine
 from orchestrator.schedule_model import ScheduleSummary, ScheduleView
 from orchestrator.schedule_state import ScheduleState
 from orchestrator.testing.host import Copy, EngineHost, Host
 from orchestrator.testing.simulation import Simulation
+from orchestrator.testing.sql import MemorySql, is_write
 from orchestrator.views import job_view
 
 T = TypeVar("T")
@@ -45,6 +49,10 @@ class ScheduleCopy(Copy):
         self._simulation = host.schedules.simulation
         self.jobs = self
         self.index = self
+
+    async def expect(self, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            await self._simulation.backstage.expect(self, job_id)
 
     async def create(self, request: CreateJob) -> Created:
         request = self._simulation.carry(request)
@@ -89,7 +97,20 @@ class ScheduleHost(EngineHost[ScheduleEngine]):
 
     def next_due_ms(self) -> int | None:
         """See :class:`orchestrator.testing.host.Host`."""
-        return ScheduleState(self.sql, self.world.clock).next_due_ms()
+        known = self.sql.execute("select 1 from sqlite_master where name = 'schedule'")
+        return ScheduleState(_Read(self.sql), self.world.clock).next_due_ms() if known else None
+
+
+class _Read:
+    """Storage that is only looked at: the tables are there, and nothing is written."""
+
+    rows_written = rows_read = size_bytes = 0
+
+    def __init__(self, sql: MemorySql) -> None:
+        self._sql = sql
+
+    def execute(self, query: LiteralString, *params: SqlValue) -> list[SqlRow]:
+        return [] if is_write(query) else self._sql.execute(query, *params)
 
 
 class Schedules:
@@ -115,7 +136,8 @@ class Schedules:
 
     async def create(self, schedule: Schedule) -> None:
         """Create a schedule as the API does."""
-        await self._call("create schedule", schedule.id, lambda engine: engine.create(schedule))
+        arrived = msgspec.json.decode(msgspec.json.encode(schedule), type=Schedule)
+        await self._call("create schedule", schedule.id, lambda engine: engine.create(arrived))
 
     async def pause(self, schedule_id: str) -> None:
         """Pause a schedule as the API does."""
@@ -134,7 +156,7 @@ class Schedules:
 
         async def run(engine: ScheduleEngine) -> None:
             call(engine)
-            await engine.publish()
+            await engine.enlist()
 
         await self.simulation.client.insist(lambda: self.simulation.wait_for(None, what, self._by_id[schedule_id], run))
 

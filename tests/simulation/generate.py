@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
+from orchestrator.limits import RETENTION_MS
+from orchestrator.schedule import CatchUp, Overlap
 from orchestrator.testing.plan import KINDS, FaultKind
 from tests.simulation.program import (
     Action,
     Call,
+    Cron,
     Fan,
     Gather,
     Guard,
     Job,
+    Keyed,
     Loop,
     Notes,
     Ops,
@@ -21,9 +26,14 @@ from tests.simulation.program import (
     Start,
     Step,
     Transaction,
+    Undo,
     Wait,
 )
 
+#: A job that goes this soon is there as long as faults strike: whoever was not answered may ask for it again.
+SOON_MS = 1_000_000
+OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
+CATCH_UPS: tuple[CatchUp, ...] = get_args(CatchUp)
 WORKFLOWS = ("plain", "plain", "hooked", "narrow", "keyed")
 #: Operations of one program, its children's included.
 MOST_OPS = 14
@@ -51,18 +61,52 @@ class Generator:
         if self._mends:
             actions.append(Action("mend", draw.choice([60_000, 600_000])))
         elif draw.random() < 0.2:
-            actions.append(Action("cancel", draw.choice([0, 5, 50, 2_000, 30_000])))
+            what = draw.choice(("cancel", "cancel", "cancel_by_tag"))
+            actions.append(Action(what, draw.choice([0, 5, 50, 2_000, 30_000])))
         if draw.random() < 0.2:
             actions.append(Action("pause", draw.choice([0, 20, 1_500, 20_000])))
-        if draw.random() < 0.1:
+        if not self._mends and draw.random() < 0.08:
+            actions.append(Action("delete", 60_000))
+        elif draw.random() < 0.1:
             actions.append(Action("create_again", draw.choice([0, 10, 5_000])))
+        if draw.random() < 0.06:
+            actions.append(Action("lose_shard", draw.choice([0, 20, 3_000, 100_000])))
+        delay_ms = draw.choice([0, 0, 0, 3_000, 90_000])
         return Program(
             job=job,
             queued=draw.random() < 0.5,
-            delay_ms=draw.choice([0, 0, 0, 3_000]),
+            delay_ms=delay_ms,
+            ttl_ms=0 if self._mends else draw.choice([0] * 9 + [delay_ms + 2_000, delay_ms + 60_000]),
+            max_ms=0 if self._mends else draw.choice([0] * 9 + [5_000, 200_000]),
+            retention_ms=RETENTION_MS if self._mends else draw.choice([RETENTION_MS] * 7 + [SOON_MS]),
+            slices=draw.choice([0] * 8 + [1, 2, 5]),
             always_replay=draw.random() < 0.3,
             actions=tuple(actions),
+            crons=(self._cron(),) if draw.random() < 0.07 else (),
+            keyed=(self._keyed(),) if draw.random() < 0.12 else (),
         )
+
+    def _cron(self) -> Cron:
+        draw = self._random
+        overlap, every_minutes = draw.choice(OVERLAPS), draw.choice([1, 2, 5])
+        bodies: list[tuple[Ops, ...]] = [(Step(),), (Step(ms=50, fails=1), Transaction())]
+        if overlap in {"skip", "allow"} or every_minutes == 5:
+            # Where new times go first, jobs that last until the next one keep missed ones waiting for ever.
+            bodies += [(Sleep(70_000), Step()), (Sleep(200_000),)]
+        return Cron(
+            draw.choice(bodies),
+            every_minutes=every_minutes,
+            minutes=draw.choice([3, 12]),
+            overlap=overlap,
+            catch_up=draw.choice(CATCH_UPS),
+        )
+
+    def _keyed(self) -> Keyed:
+        draw = self._random
+        waits_ms = tuple(draw.choice([0, 10, 900, 30_000]) for _ in range(draw.randint(2, 5)))
+        if draw.random() < 0.5:
+            return Keyed(waits_ms, window_ms=draw.choice([0, 1_000, 20_000]))
+        return Keyed(waits_ms, debounce_ms=draw.choice([20, 1_000, 5_000]))
 
     def faults(self) -> dict[FaultKind, float]:
         """Return a mix: some kinds, each rare or frequent, so that runs differ from each other."""
@@ -105,7 +149,7 @@ class Generator:
     def _leaf(self) -> Ops:
         draw = self._random
         kind = draw.choice(
-            ("step",) * 6 + ("transaction", "transaction", "loop", "sleep", "wait", "wait", "rate", "notes")
+            ("step",) * 6 + ("transaction", "transaction", "loop", "sleep", "wait", "wait", "undo", "rate", "notes")
         )
         if kind == "transaction":
             return Transaction(fails=draw.choice([0, 0, 1]))
@@ -117,6 +161,8 @@ class Generator:
             return Sleep(draw.choice([1, 300, 15_000, 3_600_000]))
         if kind == "wait":
             return Wait(draw.choice(("event", "token")), draw.random() < 0.8, draw.choice([0, 30, 2_000, 100_000]))
+        if kind == "undo" and not self._mends:
+            return Undo(draw.random() < 0.4, draw.choice([0, 0, 1]))
         if kind == "rate":
             return Rate()
         return Notes() if kind == "notes" else self._step()

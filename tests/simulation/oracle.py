@@ -21,6 +21,7 @@ from tests.simulation.program import (
     Start,
     Step,
     Transaction,
+    Undo,
     Wait,
 )
 
@@ -44,6 +45,11 @@ class Expectation(msgspec.Struct):
     code: str | None
     must: set[str]
     may: set[str]
+    #: What must and may be undone by then.
+    undone: set[str] = msgspec.field(default_factory=set[str])
+    may_undo: set[str] = msgspec.field(default_factory=set[str])
+    #: What the job itself registers, which is undone only if it does not complete.
+    own_undo: set[str] = msgspec.field(default_factory=set[str])
 
 
 class Oracle:
@@ -53,10 +59,16 @@ class Oracle:
         mended: whether the outside is in order by now.
     """
 
-    def __init__(self, *, mended: bool) -> None:
+    def __init__(self, *, mended: bool, registered_anywhere: set[str] | None = None) -> None:
         self._mended = mended
+        #: What any job registers to be undone, children included: so much may be undone when somebody stops them all.
+        self.registered_anywhere = set[str]() if registered_anywhere is None else registered_anywhere
         self.must: set[str] = set()
         self.may: set[str] = set()
+        #: What the job itself has registered to be undone, and what children must and may have undone.
+        self.registered: set[str] = set()
+        self.undone: set[str] = set()
+        self.may_undo: set[str] = set()
         #: Children that were started and go on by themselves.
         self.started: list[Expectation] = []
 
@@ -69,10 +81,19 @@ class Oracle:
         try:
             value = self.body(job.body, path)
         except FailedError as failure:
-            return Expectation("failed", None, failure.code, self.must, self.may | self.must)
+            undone = self.undone | self.registered
+            may_undo = self.may_undo | undone
+            return Expectation(
+                "failed", None, failure.code, self.must, self.may | self.must, undone, may_undo, self.registered
+            )
         for child in self.started:
             self.must |= child.must  # only a parent that does not complete takes them with it
-        return Expectation("completed", value, None, self.must, self.may | self.must)
+            self.undone |= child.undone
+        # Registered steps of a job that completes are undone only if it does not: if it is cancelled or takes too long.
+        may_undo = self.may_undo | self.undone | self.registered
+        return Expectation(
+            "completed", value, None, self.must, self.may | self.must, self.undone, may_undo, self.registered
+        )
 
     def body(self, body: tuple[Ops, ...], path: str) -> list[object]:
         """Return what a body gives."""
@@ -89,6 +110,10 @@ class Oracle:
         if isinstance(op, Transaction):
             self.must.add(path)
             return path
+        if isinstance(op, Undo):
+            self.registered.add(path)
+            self.registered_anywhere.add(path)
+            return None
         if isinstance(op, Loop):
             self.must |= {f"{path}:{number}" for number in range(op.items)}
             return sum(range(op.items))
@@ -135,6 +160,7 @@ class Oracle:
             child = self._alone(op.job, f"{path}.0")
             self.started.append(child)
             self.may |= child.may
+            self.may_undo |= child.may_undo
             return None
         jobs = op.jobs if isinstance(op, Fan) else (op.job,)
         ends = [self._alone(job, f"{path}.{number}") for number, job in enumerate(jobs)]
@@ -142,13 +168,17 @@ class Oracle:
         if failed and not (isinstance(op, Fan) and op.collect):
             for end in ends:
                 self.may |= end.may  # the others are stopped, or were not begun
+                self.may_undo |= end.may_undo
             raise FailedError("child_failed")
         for end in ends:
             self.must |= end.must
             self.may |= end.may
+            self.undone |= end.undone
+            # A child that completed is undone no more; neither is a detached one while its parent goes on.
+            self.may_undo |= end.may_undo if end.status == "failed" else end.may_undo - end.own_undo
         if isinstance(op, Fan):
             return sorted([str(number), end.value if end.code is None else None] for number, end in enumerate(ends))
         return ends[0].value
 
     def _alone(self, job: Job, path: str) -> Expectation:
-        return Oracle(mended=self._mended).job(job, path)
+        return Oracle(mended=self._mended, registered_anywhere=self.registered_anywhere).job(job, path)

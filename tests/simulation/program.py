@@ -7,6 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from orchestrator.limits import RETENTION_MS
+from orchestrator.schedule import CatchUp, Overlap
+
 
 class Op(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """One thing that a workflow does."""
@@ -49,6 +52,13 @@ class Wait(Op, frozen=True, tag="wait"):
     comes: bool = True
     #: How long it takes to come.
     after_ms: int = 500
+
+
+class Undo(Op, frozen=True, tag="undo"):
+    """Register an undo step."""
+
+    transaction: bool = False
+    fails: int = 0
 
 
 class Rate(Op, frozen=True, tag="rate"):
@@ -99,14 +109,35 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     workflow: str = "plain"
 
 
-Ops = Step | Transaction | Loop | Sleep | Wait | Rate | Notes | Call | Start | Fan | Gather | Guard
+Ops = Step | Transaction | Loop | Sleep | Wait | Undo | Rate | Notes | Call | Start | Fan | Gather | Guard
 
 
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody does to the first job."""
 
-    what: Literal["cancel", "pause", "mend", "create_again"]
+    what: Literal["cancel", "cancel_by_tag", "pause", "mend", "create_again", "delete", "lose_shard"]
     at_ms: int
+
+
+class Cron(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A schedule that starts jobs until a time, and is paused when it has dealt with all of its times."""
+
+    body: tuple[Ops, ...]
+    every_minutes: int = 1
+    minutes: int = 12
+    overlap: Overlap = "skip"
+    catch_up: CatchUp = "all"
+
+
+class Keyed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Calls with one idempotency key, one after the other."""
+
+    #: When each call is made, after the one before was answered.
+    waits_ms: tuple[int, ...]
+    #: The key means a new job this long after its last one was created.
+    window_ms: int = 0
+    #: Each call puts the start of the job off by this.
+    debounce_ms: int = 0
 
 
 class Program(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -115,8 +146,18 @@ class Program(msgspec.Struct, frozen=True, omit_defaults=True):
     job: Job
     queued: bool = False
     delay_ms: int = 0
+    #: It expires when it has not started by then.
+    ttl_ms: int = 0
+    #: It fails when it has not ended this long after its start.
+    max_ms: int = 0
+    #: It is deleted this long after its end.
+    retention_ms: int = RETENTION_MS
+    #: It is paused after so many slices, and goes on when somebody allows it more.
+    slices: int = 0
     always_replay: bool = False
     actions: tuple[Action, ...] = ()
+    crons: tuple[Cron, ...] = ()
+    keyed: tuple[Keyed, ...] = ()
 
 
 def inner(op: Ops) -> list[tuple[Ops, ...]]:
@@ -141,11 +182,18 @@ def every_op(body: tuple[Ops, ...]) -> Iterator[Ops]:
 def text_of(program: Program) -> str:
     """Return a program as a workflow of about this shape would be written."""
     lines = [f"# started {'through the queue' if program.queued else 'directly'}"]
-    if program.delay_ms:
-        lines.append(f"# {program.delay_ms} ms later")
+    for name in ("delay_ms", "ttl_ms", "max_ms", "slices"):
+        if getattr(program, name):
+            lines.append(f"# {name}={getattr(program, name)}")
+    if program.retention_ms != RETENTION_MS:
+        lines.append(f"# retention_ms={program.retention_ms}")
     if program.always_replay:
         lines.append("# replayed in every slice")
     lines += [f"# after {action.at_ms} ms somebody does: {action.what}" for action in program.actions]
+    lines += [f"# called with one key: {calls}" for calls in program.keyed]
+    for cron in program.crons:
+        facts = {name: getattr(cron, name) for name in ("every_minutes", "minutes", "overlap", "catch_up")}
+        lines += [f"# a schedule: {_arguments(facts)}", *_body(cron.body, 1)]
     lines += [f"@workflow({program.job.workflow!r})", "async def main(job):"]
     return "\n".join([*lines, *_body(program.job.body, 1)])
 

@@ -84,10 +84,17 @@ def smaller(program: Program) -> Iterator[Program]:
     """Yield programs that are a little smaller."""
     for number in range(len(program.actions)):
         yield msgspec.structs.replace(program, actions=program.actions[:number] + program.actions[number + 1 :])
-    for change in ({"queued": False}, {"delay_ms": 0}, {"always_replay": False}):
-        changed = msgspec.structs.replace(program, **change)
-        if changed != program:
-            yield changed
+    for name, default in zip(program.__struct_fields__[1:], program.__struct_defaults__, strict=True):
+        if getattr(program, name) != default:
+            yield msgspec.structs.replace(program, **{name: default})
+    for calls in program.keyed:
+        for number in range(len(calls.waits_ms)):
+            waits_ms = calls.waits_ms[:number] + calls.waits_ms[number + 1 :]
+            if waits_ms:
+                yield msgspec.structs.replace(program, keyed=(msgspec.structs.replace(calls, waits_ms=waits_ms),))
+    for cron in program.crons:
+        for body in _bodies(cron.body):
+            yield msgspec.structs.replace(program, crons=(msgspec.structs.replace(cron, body=body),))
     for job in _jobs(program.job):
         yield msgspec.structs.replace(program, job=job)
 
