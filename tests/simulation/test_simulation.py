@@ -50,7 +50,9 @@ def test_the_same_seed_is_the_same_story(name: str) -> None:
 def test_every_kind_of_fault_strikes() -> None:
     kinds = {fault.kind for seed in range(30) for fault in play("fan", seed)[1]}
     # A workflow of this shape has no use for the others; `tests/simulation/test_explore.py` has.
-    elsewhere = {kind for kind in KINDS if kind.startswith(("queue", "consumer", "blob", "database", "alarm_twice"))}
+    elsewhere = {
+        kind for kind in KINDS if kind.startswith(("queue", "consumer", "blob", "database", "alarm_twice", "cron"))
+    }
     assert kinds >= set(KINDS) - elsewhere
 
 
