@@ -14,7 +14,7 @@ PACKAGE_READY := .venv/.package
 NODE_READY := node_modules/.installed
 WORKER_READY := build/worker-packages/.installed
 
-.PHONY: install dev demo test check simulate mutants soak deletion ingestions bench load fuzz conformance format lock clean types typescript
+.PHONY: install dev demo test check simulate points mutants soak deletion ingestions bench load fuzz conformance format lock clean types typescript
 
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
@@ -47,6 +47,11 @@ conformance: install
 # Breaks the sources in every way that is kept in tests/mutants, and shows which test notices: MUTANTS='--only undo'.
 mutants: install
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
+# Every workflow, stopped at every single storage and database operation; `make test` takes some of the longest ones'.
+points: export EVERY_POINT = 1
+points: install
+	$(BIN)/python -m pytest -n 2 tests/platform/test_every_workflow.py
 
 bench: install
 	@exec $(BIN)/python -m bench

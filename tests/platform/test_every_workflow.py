@@ -6,6 +6,7 @@ from its schema. The example's ids are those of the standard scene.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -33,9 +34,9 @@ def workflow(request: pytest.FixtureRequest) -> Workflow:
 def points(count: int) -> Iterable[int]:
     """Return the points to stop at: every one, or an even choice of them where a workflow deletes half the scene.
 
-    Those are stopped at every point of less (``test_delete_crashes.py``).
+    Those are stopped at every point of less (``test_delete_crashes.py``), and at every one of all by ``make points``.
     """
-    return range(1, count + 1, 1 if count <= MOST else count // SOME)
+    return range(1, count + 1, 1 if count <= MOST or "EVERY_POINT" in os.environ else count // SOME)
 
 
 def comparable(outcome: Outcome) -> list[str]:
