@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from weakref import ref
 
 _SCHEMA = ("create", "drop", "alter")
 _CONDITION = re.compile(r"\bwhere (\w+) is not null$", re.IGNORECASE)
@@ -24,7 +25,14 @@ class RowCosts:
         self._objects = 0
         self._counted: set[str] = set()
         self._index_rows = 0
-        db.create_function("count_index_rows", 1, self._count)
+        counter = ref(self)
+
+        def count(rows: int) -> int:
+            found = counter()
+            return 0 if found is None else found._count(rows)
+
+        # Not a method of this: SQLite's hold on it is a cycle that Python cannot see, and would keep the database.
+        db.create_function("count_index_rows", 1, count)
 
     def of(self, query: str, changes: int) -> int:
         """Return what a statement costs that has just run and changed so many rows."""

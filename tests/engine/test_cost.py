@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sqlite3
 
 import pytest
 from pydantic import BaseModel
@@ -196,3 +198,14 @@ def test_a_meter_gives_each_count_once() -> None:
     second = meter.take(9_000, rows_read=15)
     assert (first.calls, first.active_ms, first.rows_read, first.alarms_fired) == (2, 400, 10, 1)
     assert (second.calls, second.active_ms, second.rows_read, second.alarms_fired) == (0, 100, 5, 0)
+
+
+def test_a_database_in_memory_goes_with_its_owner() -> None:
+    def connections() -> int:
+        gc.collect()
+        return sum(isinstance(found, sqlite3.Connection) for found in gc.get_objects())
+
+    before = connections()
+    for _ in range(3):
+        Journal(MemorySql()).migrate()
+    assert connections() <= before
