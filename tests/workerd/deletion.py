@@ -196,7 +196,8 @@ def _play(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore, rng:
     assert _of_the_other(stack, tables) == untouched
     _assert_counted(tables)
     counted = Counter(f"{job.workflow} {job.status}" for job in jobs)
-    assert [job for job in jobs if job.workflow.startswith("delete-") and job.status != "completed"] == []
+    # A job below it may have given up: whoever started it came back to what was left (W-07).
+    assert {job.status for job in jobs if job.workflow == "delete-organization-job"} == {"completed"}, counted
     with stack.client() as client:
         crashes = sum(_crashes(client, job.id) for job in jobs)
     return Played(size, total, elapsed_s, kills, crashes, store.requests, store.failures, dict(sorted(counted.items())))
