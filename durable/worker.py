@@ -12,6 +12,7 @@ from durable.alerts.round import look
 from durable.alerts_object import AlertsObject
 from durable.audit_backend import ObjectAudit
 from durable.audit_object import AuditObject
+from durable.bridge_calls import remember_no_called_objects
 from durable.bridge_sockets import watch_request
 from durable.bridge_timers import take_back_cancelled_timers
 from durable.catalog_object import CatalogObject
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 take_back_cancelled_timers()
+remember_no_called_objects()
 _app = create_app()
 _memory = GateMemory()
 # Found now, so that a deployed Worker's snapshot holds every workflow's imports.

@@ -14,7 +14,7 @@ from local.stage import LEFT_OUT
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("orchestrator", "steps", "durable", "local", "bench")
 #: The modules that may touch JavaScript.
-JAVASCRIPT = {"durable/bridge.py", "durable/bridge_sockets.py", "durable/bridge_timers.py"}
+JAVASCRIPT = {f"durable/bridge{part}.py" for part in ("", "_calls", "_sockets", "_timers")}
 #: Where others' signatures say `Any`: JavaScript's side, the SDK's handlers, ASGI messages.
 UNTYPED = JAVASCRIPT | {"durable/job_object.py", "durable/worker.py", "durable/http/asgi.py", "durable/http/openapi.py"}
 #: Parts of `orchestrator/` that run beside the engine and never in the Worker (local/stage.py leaves them out): they

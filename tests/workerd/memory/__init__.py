@@ -1,0 +1,3 @@
+"""A Worker for the tests of memory."""
+
+from __future__ import annotations
