@@ -147,6 +147,8 @@ class Admission:
                 self._tickets.put(Ticket(ticket.lane, permit_id, held=True))
             return True
         lane = self.lane_of(job)
+        if job.status is JobStatus.CANCELLING:
+            return False  # its end waits for nobody, and what it had asked for is given back
         if ticket is not None or lane is None or permit_id != permit_id_of(job):
             return False
         # The lane is quicker than its own answer to the request, or that answer was lost.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from durable.catalog_model import JobQuery
+from orchestrator import codec
 from orchestrator.control import control
 from orchestrator.engine import JobEngine
 from orchestrator.errors import ErrorRecord, OrchestratorError, RequestError, UnknownJobError
@@ -147,8 +148,9 @@ class Scene:
             view = await self._look()
             if view is None or view.status is not JobStatus.PAUSED:
                 continue
-            if view.error is not None:
-                self._check_budget(view, view.error)
+            job = simulation.objects[view.id].journal.load_job()
+            if job is not None and job.pause_error is not None:
+                self._check_budget(view, codec.decode_as(job.pause_error, ErrorRecord))
             await self._try(lambda engine: engine.resume(PLENTY))
 
     def _check_budget(self, view: JobView, why: ErrorRecord) -> None:
