@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.mutants.mutant import Mutant, every_mutant
-from tests.mutants.trial import Outcome, run, try_out
+from tests.mutants.trial import WIDE_LIMIT_S, Outcome, run, try_out
 
 
 class Line(msgspec.Struct):
@@ -71,7 +71,8 @@ def main() -> int:
         console.print("no such mutant", style="red")
         return 2
     console.print("first the tests as they are, which must pass ...")
-    baseline = run({}, sorted({test for mutant in mutants for test in mutant.catchers}))
+    tests = sorted({test for mutant in mutants for test in mutant.catchers})
+    baseline = run({}, tests, limit_s=WIDE_LIMIT_S)
     if baseline.verdict != "survived":
         console.print(f"without a mutant, {baseline.by} fails: {baseline.why}", style="bold red", markup=False)
         return 2
