@@ -26,12 +26,13 @@ async def stubborn() -> str:
     return f"attempt {attempt}"
 
 
-async def slow() -> None:
+async def slow() -> str:
     await asyncio.sleep(3)
+    return "slow"
 
 
 @workflow("both")
-async def both(job: JobContext, payload: Nothing) -> list[object]:
+async def both(job: JobContext, payload: Nothing) -> list[str]:
     first = job.options(key="a", retry=AGAIN, timeout_ms=1_000).step("stubborn", stubborn)
     return await job.gather(first, job.options(key="b").step("slow", slow))
 
@@ -42,4 +43,4 @@ def test_what_it_returns_is_dropped(always_replay: bool) -> None:
         job_id = simulation.start("both", {})
         simulation.run()
         view = simulation.view(job_id)
-    assert (view.result, view.slices) == (["attempt 2", None], 1)
+    assert (view.result, view.slices) == (["attempt 2", "slow"], 1)
