@@ -24,8 +24,8 @@ dev: install
 demo: install
 	@exec $(BIN)/python -m local.demo
 
-test: check simulate
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: check simulate points
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/platform/test_every_workflow.py
 
 check: install
 	$(BIN)/ruff format --check .
@@ -48,7 +48,7 @@ conformance: install
 mutants: install
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
-# Every workflow, stopped at every single storage and database operation; `make test` takes some of the longest ones'.
+# Every workflow, stopped at every single storage and database operation; pytest alone takes some of the longest ones'.
 points: export EVERY_POINT = 1
 points: install
 	$(BIN)/python -m pytest -n 2 tests/platform/test_every_workflow.py

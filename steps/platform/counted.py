@@ -38,6 +38,12 @@ async def counted_documents(connection: Connection, document_ids: Sequence[str],
         document_ids: rows that are gone are left out.
         exact: False to count as the platform did: see docs/decisions/0026-exact-pages.md.
     """
+    # A statement of its own: one that waits for a lock sees the row as it is then, and other tables as before,
+    # so that it would miss what another run has remembered meanwhile.
+    locked = await connection.fetch(
+        "select id from document where id = any($1::text[]) order by id for update", list(document_ids)
+    )
+    ids = [str(row["id"]) for row in locked]
     rows = await connection.fetch(
         """select d.id,
             not $2::bool or coalesce(c.counted, d.error is distinct from 'Pages limit exceeded') as counted,
@@ -45,8 +51,8 @@ async def counted_documents(connection: Connection, document_ids: Sequence[str],
                 case when d."completedAt" is not null then d."totalPages" end, 0) as pages,
             c.document_id is not null as remembered
         from document d left join wf.counted_document c on c.document_id = d.id
-        where d.id = any($1::text[]) order by d.id for update of d""",
-        list(document_ids),
+        where d.id = any($1::text[]) order by d.id""",
+        ids,
         exact,
     )
     return [row_as(row, Counted) for row in rows]

@@ -197,10 +197,10 @@ async def begin_organization(connection: Connection, organization_id: str) -> bo
 
     Its webhooks go at once: nobody is told about the rest.
     """
+    await _lock_namespaces(connection, organization_id)
     await connection.execute(
-        """with locked as (select id from namespace where "organizationId" = $1 order by id for no key update)
-        update namespace n set status = 'DELETING', "updatedAt" = now() at time zone 'utc'
-        from locked l where n.id = l.id and n.status <> 'DELETING'""",
+        """update namespace set status = 'DELETING', "updatedAt" = now() at time zone 'utc'
+        where "organizationId" = $1 and status <> 'DELETING'""",
         organization_id,
     )
     await connection.execute('delete from "Webhook" where "organizationId" = $1', organization_id)
@@ -230,12 +230,19 @@ async def remove_organization(connection: Connection, organization_id: str) -> b
     return True
 
 
+async def _lock_namespaces(connection: Connection, organization_id: str) -> None:
+    await connection.fetch(
+        'select 1 from namespace where "organizationId" = $1 order by id for no key update', organization_id
+    )
+
+
 async def reopen_organization(connection: Connection, organization_id: str) -> None:
     """Turn an organization whose deletion gave up to ACTIVE, with the namespaces that are left (W-01)."""
+    # Two statements: one that locks and updates meets rows that changed while it waited, and takes them up anew.
+    await _lock_namespaces(connection, organization_id)
     await connection.execute(
-        """with locked as (select id from namespace where "organizationId" = $1 order by id for no key update)
-        update namespace n set status = 'ACTIVE', "updatedAt" = now() at time zone 'utc'
-        from locked l where n.id = l.id and n.status = 'DELETING'""",
+        """update namespace set status = 'ACTIVE', "updatedAt" = now() at time zone 'utc'
+        where "organizationId" = $1 and status = 'DELETING'""",
         organization_id,
     )
     await connection.execute(

@@ -194,7 +194,7 @@ async def compete(url: str, seed: int) -> picture.Picture:
             await database.close()
 
 
-@pytest.mark.parametrize("seed", [100, 200, 300])
+@pytest.mark.parametrize("seed", [100, 200, 300, 400, 500, 600])
 def test_nobody_waits_for_each_other_and_the_counters_stay_exact(database_url: str, seed: int) -> None:
     left = asyncio.run(compete(database_url, seed))
     assert_counted(left)

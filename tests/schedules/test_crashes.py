@@ -16,8 +16,9 @@ from tests.schedules.workflows import report
 from tests.schedules.world import DAY_MS, HOUR_MS, MINUTE_MS, ScheduleWorld, at
 
 END = "2026-11-24 10:55"
-#: Every ten minutes, jobs that take 17.
-OFTEN = Schedule(id="s", workflow="report", cron="*/10 * * * *", payload={"sleep_ms": 17 * MINUTE_MS}, time_field="at")
+#: No job ends at the very minute of a planned time: what a crash delays must not decide who was first.
+JOB_MS = 17 * MINUTE_MS + 30_000
+OFTEN = Schedule(id="s", workflow="report", cron="*/10 * * * *", payload={"sleep_ms": JOB_MS}, time_field="at")
 
 
 def story(overlap: Overlap, *crashes: int) -> ScheduleWorld:
