@@ -5,13 +5,13 @@ While it recovers, jobs publish to it as always: the newer revision of a job win
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from durable.catalog import Catalog
 from durable.ledger import Entry, EntryPage, EntryQuery
 from durable.placement import LEDGERS
 from durable.recovery import Page, following
+from durable.turns import in_turns
 from orchestrator.errors import OrchestratorError, RetryableError, UnknownJobError
 from orchestrator.model import JobSummary
 
@@ -53,13 +53,7 @@ async def read_ledger(catalog: Catalog, port: JobsPort, source: int, after: str)
     if not found.complete:
         # What it has lost it gets from the shards that are whole; this one would miss what comes last.
         raise RetryableError("The ledger is being recovered itself", code="ledger_recovering")
-    turn = asyncio.Semaphore(CONCURRENCY)
-
-    async def one(entry: Entry) -> bool:
-        async with turn:
-            return await _take(catalog, port, entry)
-
-    answered = await asyncio.gather(*(one(entry) for entry in found.entries))
+    answered = await in_turns(found.entries, lambda entry: _take(catalog, port, entry), at_once=CONCURRENCY)
     return Page(following(source, found.after, LEDGERS), skipped=answered.count(False))
 
 

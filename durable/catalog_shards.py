@@ -6,7 +6,6 @@ asker takes what there is, the answer names the shard. So it does while a shard 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
@@ -27,6 +26,7 @@ from durable.cursors import cursor_of
 from durable.envelope import text_of
 from durable.placement import Layout
 from durable.tallies import by_workflow
+from durable.turns import in_turns
 from orchestrator.errors import (
     InvalidRequestError,
     OrchestratorError,
@@ -157,18 +157,16 @@ class ShardedCatalog:
     async def _every(self, method: str, into: type[T], *args: str, partial: bool) -> tuple[list[T], list[str]]:
         """Return what the shards answer, and the names of those that do not."""
         names = self.layout.names()
-        turn = asyncio.Semaphore(CONCURRENCY)
 
         async def ask(name: str) -> T | OrchestratorError:
-            async with turn:
-                try:
-                    return await self._ask(name, method, into, *args)
-                except RequestError:
-                    raise  # the question is wrong, whoever is asked
-                except OrchestratorError as error:
-                    return error
+            try:
+                return await self._ask(name, method, into, *args)
+            except RequestError:
+                raise  # the question is wrong, whoever is asked
+            except OrchestratorError as error:
+                return error
 
-        answers = await asyncio.gather(*(ask(name) for name in names))
+        answers = await in_turns(names, ask, at_once=CONCURRENCY)
         found = [answer for answer in answers if not isinstance(answer, OrchestratorError)]
         silent = [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, OrchestratorError)]
         if silent and not (partial and found):

@@ -6,12 +6,12 @@ that were done (platform.md §2.3). Duplicates and any order are harmless, since
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from durable.turns import in_turns
 from orchestrator.errors import RequestError
 from orchestrator.ids import is_job_id
 from orchestrator.lifecycle import JobStatus
@@ -97,20 +97,17 @@ class _Handle(Protocol):
 
 
 async def _each(messages: Sequence[QueueMessage], handle: _Handle, port: ConsumerPort) -> None:
-    turn = asyncio.Semaphore(CONCURRENCY)
-
     async def one(message: QueueMessage) -> None:
-        async with turn:
-            try:
-                await handle(message)
-            except Exception as error:
-                fields = {"message_id": message.id, "attempt": message.attempts, "error": describe(error)}
-                port.log("warning", "message.retried", fields)
-                message.retry(retry_delay_s(message.attempts))
-            else:
-                message.ack()
+        try:
+            await handle(message)
+        except Exception as error:
+            fields = {"message_id": message.id, "attempt": message.attempts, "error": describe(error)}
+            port.log("warning", "message.retried", fields)
+            message.retry(retry_delay_s(message.attempts))
+        else:
+            message.ack()
 
-    await asyncio.gather(*(one(message) for message in messages))
+    await in_turns(messages, one, at_once=CONCURRENCY)
 
 
 async def _hand_over(queue: str, message: QueueMessage, port: ConsumerPort, clock: Clock) -> None:

@@ -27,6 +27,7 @@ from durable.object_network import JOBS, LANES
 from durable.object_platform import write_log
 from durable.queues import binding_of
 from durable.recording import record
+from durable.turns import in_turns
 from orchestrator.errors import RetryableError
 from orchestrator.export import ExportPage
 from orchestrator.lane import LaneView
@@ -49,6 +50,8 @@ T = TypeVar("T")
 
 ALERTS = "ALERTS"
 ALERTS_NAME = "alerts"
+#: Jobs that the catalog is told of at the same time.
+_AT_ONCE = 6
 #: Messages per send (platform.md §2.1).
 _MESSAGES = 100
 
@@ -84,8 +87,7 @@ class ObjectJobs:
 
     async def expect(self, job_ids: Sequence[str]) -> None:
         """See :class:`durable.http.host.JobsBackend`."""
-        for job_id in job_ids:
-            await self._calls.expect(job_id)
+        await in_turns(job_ids, self._calls.expect, at_once=_AT_ONCE)
 
     async def looked_for(self, job_id: str) -> None:
         """See :class:`durable.sweeper.SweeperPort`."""

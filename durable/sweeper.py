@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Protocol
 
 from durable.catalog_model import OverdueQuery
+from durable.turns import in_turns
 from orchestrator.errors import UnknownJobError
 from orchestrator.logs import describe
 from orchestrator.model import JobSummary
@@ -54,18 +54,16 @@ async def sweep(port: SweeperPort, clock: Clock) -> int:
         return 0
     if silent:
         port.log("error", "sweep.shards_silent", {"shards": silent})
-    turn = asyncio.Semaphore(CONCURRENCY)
 
     async def one(job_id: str) -> bool:
-        async with turn:
-            try:
-                await _look(port, job_id)
-            except Exception as error:
-                port.log("warning", "sweep.job_failed", {"job_id": job_id, "error": describe(error)})
-                return False
-            return True
+        try:
+            await _look(port, job_id)
+        except Exception as error:
+            port.log("warning", "sweep.job_failed", {"job_id": job_id, "error": describe(error)})
+            return False
+        return True
 
-    answered = sum(await asyncio.gather(*(one(job_id) for job_id in job_ids)))
+    answered = sum(await in_turns(job_ids, one, at_once=CONCURRENCY))
     if job_ids:
         port.log("info", "sweep.done", {"late": len(job_ids), "answered": answered})
     return answered

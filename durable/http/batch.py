@@ -16,6 +16,7 @@ from durable.http.jobs import BatchKey
 from durable.http.problems import Problem, faults_of, item_problem, problem_document
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
+from durable.turns import in_turns
 from orchestrator.errors import OrchestratorError
 from orchestrator.model import Created
 
@@ -31,7 +32,7 @@ async def create_jobs(request: Request, body: models.BatchIn, idempotency_key: B
     def key_at(index: int) -> str | None:
         return None if idempotency_key is None else f"{idempotency_key}:{index}"
 
-    outcomes = await enqueue.in_turns(list(enumerate(body.items)), lambda place: _one(host, place[1], key_at(place[0])))
+    outcomes = await in_turns(list(enumerate(body.items)), lambda place: _one(host, place[1], key_at(place[0])))
     by_workflow: defaultdict[str, list[Created]] = defaultdict(list)
     for workflow, outcome in outcomes:
         if isinstance(outcome, Created):

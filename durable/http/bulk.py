@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.catalog_model import JobQuery
-from durable.http import answers, enqueue, models
+from durable.http import answers, models
 from durable.http.access import Scope, needs
 from durable.http.host import Host, host_of
 from durable.http.jobs import checked
@@ -17,6 +17,7 @@ from durable.http.problems import item_problem
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
 from durable.http.trail import Trail
+from durable.turns import in_turns
 from orchestrator.errors import OrchestratorError
 from orchestrator.model import ControlJob
 
@@ -37,7 +38,7 @@ async def control_jobs(request: Request, body: models.BulkIn) -> Response:
     ids, cursor, incomplete = await _selected(host, body)
     trail = Trail(request, f"{body.action}_job", ids)
     await trail.begin()
-    results = await enqueue.in_turns(ids, lambda job_id: _one(host, job_id, action))
+    results = await in_turns(ids, lambda job_id: _one(host, job_id, action))
     await trail.end(results)
     return answer(bulk_out(results, cursor, incomplete), exclude_none=True)
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durable.catalog_model import DeadLetterQuery, Redriven
-from durable.http import answers, enqueue, models
+from durable.http import answers, models
 from durable.http.access import Scope, needs
 from durable.http.bulk import bulk_out
 from durable.http.host import Host, host_of
@@ -19,6 +19,7 @@ from durable.http.problems import item_problem
 from durable.http.shapes import answer, dead_letter_out
 from durable.http.strict import StrictRoute
 from durable.http.trail import Trail
+from durable.turns import in_turns
 from orchestrator.errors import ConflictError, OrchestratorError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import MAX_NAME_CHARS
@@ -69,7 +70,7 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
         ids = list(dict.fromkeys(body.ids or []))
         trail = Trail(request, "redrive_dead_letter", ids)
         await trail.begin()
-        results = await enqueue.in_turns(ids, lambda item: _named(host, item))
+        results = await in_turns(ids, lambda item: _named(host, item))
         await trail.end(results)
         return answer(bulk_out(results, None), exclude_none=True)
     query = DeadLetterQuery(
@@ -84,7 +85,7 @@ async def redrive_dead_letters(request: Request, body: models.RedriveIn) -> Resp
     page = await host.backend.list_dead_letters(query)
     trail = Trail(request, "redrive_dead_letter", [letter.id for letter in page.dead_letters])
     await trail.begin()
-    results = await enqueue.in_turns(page.dead_letters, lambda letter: _one(host, letter))
+    results = await in_turns(page.dead_letters, lambda letter: _one(host, letter))
     await trail.end(results)
     return answer(bulk_out(results, page.next_cursor, page.incomplete), exclude_none=True)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Iterable
+from typing import cast
 
 import msgspec
 
@@ -17,12 +16,6 @@ from orchestrator.limits import MAX_GENERATIONS_ASKED
 from orchestrator.model import Created, CreateJob, JobOptions
 from orchestrator.options import check
 from orchestrator.reuse import keyed_job_id
-
-#: Jobs of one request that are recorded at the same time.
-CONCURRENCY = 20
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def request_of(host: Host, job: JobIn, payload_at: str, *, header_key: str | None = None) -> CreateJob:
@@ -111,14 +104,3 @@ async def hand_over(host: Host, workflow: str, created: Iterable[Created]) -> No
     except OrchestratorError as error:
         host.log("warning", "enqueue.postponed", {"jobs": len(ids), "first": ids[0], "error": error.error_code})
         await host.backend.expect(ids)
-
-
-async def in_turns(items: Sequence[T], act: Callable[[T], Awaitable[R]]) -> list[R]:
-    """Return what ``act`` makes of each item, in order, a few at a time."""
-    turn = asyncio.Semaphore(CONCURRENCY)
-
-    async def one(item: T) -> R:
-        async with turn:
-            return await act(item)
-
-    return await asyncio.gather(*(one(item) for item in items))

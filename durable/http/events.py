@@ -84,9 +84,8 @@ async def get_job_events(
     after = after if last_event_id is None else last_event_id
     first = await host.backend.events(checked(job_id), after)
     if upgrade.lower() == "websocket":
-        host.watch(
-            job_id, after, host.principal.key_id
-        )  # the Worker passes the request on to the job's object, which answers
+        # The Worker passes the request on to the job's object, which answers.
+        host.watch(job_id, after, host.principal.key_id)
     elif "application/json" not in accept or "text/event-stream" in accept:
         return EventStream(_parts(host, job_id, after, first))
     return answer(answers.EventsOut(events=[event_out(event) for event in first]))

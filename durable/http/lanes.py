@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from durable.http import answers, enqueue
+from durable.http import answers
 from durable.http.access import Scope, needs
 from durable.http.host import host_of
 from durable.http.shapes import answer, lane_out
 from durable.http.strict import StrictRoute
+from durable.turns import in_turns
 from orchestrator.errors import UnknownLaneError
 from orchestrator.lane import BUCKETS, LaneView
 from orchestrator.limits import MAX_NAME_CHARS
@@ -28,7 +29,7 @@ LaneName = Annotated[str, Path(max_length=MAX_NAME_CHARS + len(BUCKETS), example
 async def list_lanes(request: Request) -> Response:
     """The lanes of the workflows. Buckets of ``job.rate_limit`` are not listed; each is found by its name."""
     host = host_of(request)
-    views = await enqueue.in_turns(sorted(host.registry.lanes), host.backend.lane)
+    views = await in_turns(sorted(host.registry.lanes), host.backend.lane)
     return answer(answers.LanesOut(lanes=[_out(request, view) for view in views]))
 
 

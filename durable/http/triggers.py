@@ -18,6 +18,7 @@ from durable.http.host import host_of
 from durable.http.jobs import BatchKey, Key, location_of
 from durable.http.shapes import answer
 from durable.http.strict import StrictRoute
+from durable.turns import in_turns
 from orchestrator.model import CreateJob, JobOptions
 
 #: Seconds of head start by plan. The platform gave enterprise none, which put it behind every other plan; it gets what
@@ -86,7 +87,7 @@ async def _start(request: Request, name: str, items: list[models.TriggerIn], key
         return enqueue.request_for(host, workflow, item.body, options, at)
 
     requests = [request_for(index, item) for index, item in enumerate(items)]
-    created = await enqueue.in_turns(requests, lambda item: enqueue.record(host, item))
+    created = await in_turns(requests, lambda item: enqueue.record(host, item))
     await enqueue.hand_over(host, workflow, created)
     return [item.id for item in created]
 
