@@ -27,6 +27,7 @@ from steps.document_chunks import (
 from steps.document_service import Served, process_by_service, tolerated
 from steps.meter_document import meter_document
 from steps.parser_service.leftovers import drop_batches
+from steps.patience import CLEANUP_RETRY
 from steps.platform import documents
 from steps.platform.documents import Completed, Failed, Started, Totals
 from steps.platform.parser_results import Parse, parse_of
@@ -38,8 +39,6 @@ COMPLETED = "COMPLETED"
 STORED_KINDS = frozenset({"CRAWLED_PAGE", "YOUTUBE_VIDEO"})
 #: A database that restarts or fails over is waited for: about six minutes in all.
 DATABASE_RETRY = RetryPolicy(max_attempts=12, max_interval_ms=60_000)
-#: What a failed document has left must go, so a store that is down is waited for: about an hour.
-CLEANUP_RETRY = RetryPolicy(max_attempts=18, max_interval_ms=300_000)
 
 
 class DocumentPayload(BaseModel):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from orchestrator import Batch, BatchSize, JobContext, Page, RetryPolicy, Schedule, WorkflowOptions, workflow
+from orchestrator import Batch, BatchSize, JobContext, Page, Schedule, WorkflowOptions, workflow
+from steps.patience import CLEANUP_RETRY
 from steps.redis import redis_for
 from steps.services import services
 
@@ -18,8 +19,6 @@ PATTERN = "results_*"
 LIFETIME_S = 7 * 86_400
 #: Keys that Redis looks at per request.
 BATCH = BatchSize(initial=500, minimum=10, maximum=1_000)
-#: A Redis that is down is waited for: about an hour.
-RETRY = RetryPolicy(max_attempts=18, max_interval_ms=300_000)
 
 expire_batches_schedule = Schedule(
     id="expire-parser-batches", workflow="expire-parser-batches", cron="30 3 * * *", catch_up="latest"
@@ -30,11 +29,11 @@ class ExpireBatchesPayload(BaseModel):
     """Nothing to choose."""
 
 
-@workflow("expire-parser-batches", options=WorkflowOptions(retry=RETRY))
+@workflow("expire-parser-batches", options=WorkflowOptions(retry=CLEANUP_RETRY))
 async def expire_batches(job: JobContext, payload: ExpireBatchesPayload) -> dict[str, object]:
     """Walk the parser service's keys, and give those an end that have none."""
     del payload
-    loop = await job.each("batches", BatchKeys(), expire, state=0, batch=BATCH, unit="keys", retry=RETRY)
+    loop = await job.each("batches", BatchKeys(), expire, state=0, batch=BATCH, unit="keys")
     return {"batches": loop.state}
 
 

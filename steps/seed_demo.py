@@ -39,10 +39,11 @@ from steps.chunks import EMBEDDING_RETRY, vector_row
 from steps.content import PAGE_CHARS
 from steps.content.current import CurrentHttp
 from steps.demo_templates import TEMPLATES, chunks_url
-from steps.document import CLEANUP_RETRY, DATABASE_RETRY
+from steps.document import DATABASE_RETRY
 from steps.document_chunks import drop_chunk_pieces, remove_vectors, take_back
 from steps.parsing import HttpReader
 from steps.parsing.json_elements import ArrayPosition, Elements
+from steps.patience import CLEANUP_RETRY
 from steps.platform import demo, documents
 from steps.platform.demo import DemoDocument
 from steps.platform.document_input import load_vector_store_config

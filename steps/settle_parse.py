@@ -19,7 +19,6 @@ from orchestrator import (
     JobContext,
     JobOptions,
     RetryableError,
-    RetryPolicy,
     WorkflowOptions,
     current_step,
     workflow,
@@ -30,6 +29,7 @@ from steps.parser_service.client import ParserService
 from steps.parser_service.leftovers import drop_batches
 from steps.parser_service.results import found_documents
 from steps.parser_service.waiting import PARSE_TIMEOUT_MS
+from steps.patience import CLEANUP_RETRY
 from steps.platform.document_deletion import Contents
 from steps.platform.parser_results import Parse, finished_result, unwanted
 from steps.services import services
@@ -37,8 +37,6 @@ from steps.services import services
 #: When the service has surely ended.
 SETTLE_AFTER_MS = PARSE_TIMEOUT_MS + 600_000
 BATCH = BatchSize(initial=50, minimum=1, maximum=200)
-#: Services that are down are waited for: about an hour.
-RETRY = RetryPolicy(max_attempts=18, max_interval_ms=300_000)
 
 
 class SettlePayload(BaseModel):
@@ -72,15 +70,15 @@ async def settle_later(job: JobContext, parse: Parse) -> None:
     await job.start_child("settle parse", "settle-parse", payload, options=options, on_parent_end="keep")
 
 
-@workflow("settle-parse", options=WorkflowOptions(retry=RETRY))
+@workflow("settle-parse", options=WorkflowOptions(retry=CLEANUP_RETRY))
 async def settle_parse(job: JobContext, payload: SettlePayload) -> dict[str, object]:
     """Remove what was written for documents that are gone; tie the file of one that is there to its result."""
     if payload.document_id is not None:
         ids = [payload.document_id]
     else:
-        ids = await job.options(retry=RETRY).step("ask", ask, payload.kind, payload.call_id)
+        ids = await job.step("ask", ask, payload.kind, payload.call_id)
     settle = partial(settle_documents, payload.namespace_id)
-    loop = await job.each("documents", ids, settle, state=0, batch=BATCH, retry=RETRY, unit="documents")
+    loop = await job.each("documents", ids, settle, state=0, batch=BATCH, unit="documents")
     return {"removed": loop.state}
 
 
