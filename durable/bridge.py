@@ -18,10 +18,9 @@ from durable.bridge_timers import Timer
 from durable.database_address import DatabaseAddress
 from orchestrator.limits import MAX_BODY_BYTES
 from orchestrator.ports import SqlRow, SqlValue
+from orchestrator.sql_values import MAX_INTEGER
 
 _JsAny = Any  # the JavaScript side has no types here
-#: From here on Pyodide makes a BigInt of an integer, which SQL refuses.
-_BIG_INTEGER = 2**53 - 1
 
 
 def now_ms() -> int:
@@ -392,7 +391,8 @@ def _gives_rows(query: str) -> bool:
 def _crosses(value: SqlValue) -> bool:
     """Tell whether SQL takes a value as Pyodide passes it on."""
     kind = type(value)
-    return kind is str or kind is float or (isinstance(value, int) and -_BIG_INTEGER < value < _BIG_INTEGER)
+    # Pyodide makes a BigInt of an integer from there on, which SQL refuses.
+    return kind is str or kind is float or (isinstance(value, int) and -MAX_INTEGER < value < MAX_INTEGER)
 
 
 def _to_sql(value: SqlValue) -> _JsAny:
