@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
 import msgspec
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +18,7 @@ from local.load.counter import Counter
 from local.load.plan import SHOWN, Findings, FoundJob, Plan, faults, most_at_once, plan
 from local.load.run import Caller, timed
 from local.process import LocalStack, StackError
+from orchestrator.client import ClientError
 
 HERE = Path(__file__).parent
 #: Messages that name no job, and messages in the dead-letter queue whose jobs never were.
@@ -181,7 +181,7 @@ def main(text: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             report = run(wish, given.timeout, Path(folder) / "state")
-    except (StackError, TimeoutError, httpx.HTTPError) as error:
+    except (StackError, TimeoutError, ClientError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if given.json:

@@ -7,77 +7,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Final, TypeVar
-
-import httpx
-import msgspec
+from typing import Final, Literal, TypeVar
 
 from local.load.plan import TAG, FoundJob, Plan, PlannedJob
 from local.process import LocalStack, wait_until
+from orchestrator.client import Client, NewJob
+from orchestrator.client.operator_answers import DeadLetter
+from orchestrator.client.retries import NO_RETRIES
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 #: Requests under way at the same time.
 CALLERS: Final = 8
-PAGE: Final = 200
 QUEUE: Final = "orchestrator-default-queue"
 DEAD_LETTER_QUEUE: Final = "orchestrator-dead-letter-queue"
 _NOBODY: Final = "run_00000000000000000000000000"
 _ENDED = re.compile(r'^orchestrator_jobs_ended_total\{workflow="load-test",outcome="([a-z]+)"\} ([0-9]+)$', re.M)
-
-
-class _Item(msgspec.Struct, frozen=True):
-    id: str | None = None
-    deduplicated: bool | None = None
-
-
-class _Batch(msgspec.Struct, frozen=True):
-    results: list[_Item]
-
-
-class _Error(msgspec.Struct, frozen=True):
-    code: str
-
-
-class _Job(msgspec.Struct, frozen=True):
-    id: str
-    status: str
-    result: object
-    error: _Error | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    attempts: int
-    crashes: int
-
-
-class _Step(msgspec.Struct, frozen=True):
-    key: str
-    attempt: int
-
-
-class _Steps(msgspec.Struct, frozen=True):
-    steps: list[_Step]
-
-
-class _Listed(msgspec.Struct, frozen=True):
-    id: str
-
-
-class _Jobs(msgspec.Struct, frozen=True):
-    jobs: list[_Listed]
-    next_cursor: str | None
-
-
-class _Letter(msgspec.Struct, frozen=True):
-    job_id: str | None
-    cause: str
-
-
-class _Letters(msgspec.Struct, frozen=True):
-    dead_letters: list[_Letter]
-    next_cursor: str | None
 
 
 class Caller:
@@ -93,29 +39,29 @@ class Caller:
         self._stack = stack
         self._counter_url = counter_url
         self._timeout_s = timeout_s
-        self._client = stack.client(timeout_s=timeout_s)
+        self._client = Client(stack.url, stack.api_key, retries=NO_RETRIES, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def start(self, jobs: Sequence[PlannedJob], *, mode: str) -> dict[int, str]:
+    def start(self, jobs: Sequence[PlannedJob], *, mode: Literal["queue", "direct"]) -> dict[int, str]:
         """Record jobs in one request; return the ids of those that were accepted, by number."""
-        items = [
-            {
-                "workflow": "load-test",
-                "payload": {
+        wanted = [
+            NewJob(
+                "load-test",
+                {
                     "number": job.number,
                     "counter_url": self._counter_url,
                     "waits": job.waits,
                     "sleep_ms": job.sleep_ms,
                     "fails": job.fails,
                 },
-                "options": {"idempotency_key": job.key, "tags": [TAG], "mode": mode},
-            }
+                {"idempotency_key": job.key, "tags": [TAG], "mode": mode},
+            )
             for job in jobs
         ]
-        results = self._call("POST", "/v1/jobs/batch", _Batch, json={"items": items}).results
+        results = self._client.enqueue_many(wanted).results
         return {job.number: item.id for job, item in zip(jobs, results, strict=True) if item.id is not None}
 
     def release(
@@ -144,8 +90,7 @@ class Caller:
 
     def ended(self) -> dict[str, int]:
         """Return how many jobs have ended, by outcome, as the metrics say."""
-        text = self._client.get("/metrics").raise_for_status().text
-        return {outcome: int(count) for outcome, count in _ENDED.findall(text)}
+        return {outcome: int(count) for outcome, count in _ENDED.findall(self._client.metrics())}
 
     def wait_for(self, plan: Plan, ids: Iterable[str]) -> None:
         """Wait until the metrics count every job; jobs that end are what is waited for, not time.
@@ -165,37 +110,23 @@ class Caller:
         """Return the attempts of the steps whose effects happened more than once, by the effects' names."""
         found: dict[str, int] = {}
         for number in {int(name.partition("/")[0]) for name, count in effects.items() if count > 1}:
-            steps = self._call("GET", f"/v1/jobs/{ids[number]}/steps", _Steps).steps
+            steps = self._client.get_steps(ids[number])
             found |= {f"{number}/{step.key.partition('#')[0]}": step.attempt for step in steps}
         return found
 
     def listed(self) -> list[str]:
         """Return the ids of every job that the catalog lists."""
-        found: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            query = {"tag": TAG, "limit": PAGE} | ({"cursor": cursor} if cursor else {})
-            page = self._call("GET", "/v1/jobs", _Jobs, params=query)
-            found += [job.id for job in page.jobs]
-            cursor = page.next_cursor
-        return found
+        return [job.id for job in self._client.search_jobs(tag=TAG)]
 
-    def letters(self, kind: str) -> list[_Letter]:
+    def letters(self, kind: Literal["job", "message"]) -> list[DeadLetter]:
         """Return the dead letters of a kind."""
-        found: list[_Letter] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            query = {"kind": kind, "limit": PAGE} | ({"cursor": cursor} if cursor else {})
-            page = self._call("GET", "/v1/dead-letters", _Letters, params=query)
-            found += page.dead_letters
-            cursor = page.next_cursor
-        return found
+        return list(self._client.dead_letters(kind=kind))
 
     def _go(self, job_id: str) -> None:
-        self._client.post(f"/v1/jobs/{job_id}/events/go", json={}).raise_for_status()
+        self._client.send_event(job_id, "go")
 
     def _job(self, job_id: str) -> FoundJob:
-        job = self._call("GET", f"/v1/jobs/{job_id}", _Job)
+        job = self._client.get_job(job_id)
         return FoundJob(
             id=job.id,
             status=job.status,
@@ -207,20 +138,6 @@ class Caller:
             attempts=job.attempts,
             crashes=job.crashes,
         )
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        into: type[T],
-        *,
-        json: object = None,
-        params: Mapping[str, str | int] | None = None,
-    ) -> T:
-        answer = self._client.request(method, path, json=json, params=params)
-        if answer.is_error:
-            raise httpx.HTTPStatusError(answer.text[:300], request=answer.request, response=answer)
-        return msgspec.json.decode(answer.content, type=into)
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -5,26 +5,22 @@
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import LiteralString
 
-import httpx
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local.process import LocalStack, wait_until
+from orchestrator.client import Client
+from orchestrator.client.answers import TERMINAL, JobSummary
 from tests.embeddings.stub_server import Received, Reply, StubServer, json_reply
 from tests.vectors.stores import SECRET, TurbopufferStub
-from tests.workerd.run import ENDED, assert_quiet
+from tests.workerd.play import QUIET_WITHIN_S, Show, main
+from tests.workerd.run import assert_quiet
 from tests.workerd.scene import changed_configuration
 from tests.workerd.tables import Tables
 
@@ -32,15 +28,10 @@ ORGANIZATION, OTHER = "org1", "org2"
 WAIT_S = 900.0
 #: The catalog may hear of an end this much later than the database does.
 SOON_S = 30.0
-#: Later, the first ended jobs are about to be forgotten, and their alarms look like those of jobs at work.
-QUIET_WITHIN_S = 200.0
 #: Shares of the requests to the vector store that are refused, refused with a time to wait, and done without an answer.
 REFUSED, HURRIED, UNANSWERED = 0.1, 0.04, 0.04
 #: As long as those of the local embedding model: documents are ingested into the same namespace.
 VECTOR = [1.0] * 256
-
-#: Gets how many documents are left, and how often workerd was killed.
-Show = Callable[[int, int], None]
 
 _ROWS: tuple[LiteralString, ...] = (
     """insert into organization (id, name, slug, "deletedPages", "totalPages") values
@@ -116,21 +107,6 @@ class Played(msgspec.Struct, frozen=True):
     jobs: dict[str, int]
 
 
-class _Job(msgspec.Struct, frozen=True):
-    id: str
-    workflow: str
-    status: str
-
-
-class _Crashes(msgspec.Struct, frozen=True):
-    crashes: int
-
-
-class _Jobs(msgspec.Struct, frozen=True):
-    jobs: list[_Job]
-    next_cursor: str | None = None
-
-
 class FlakyStore:
     """Turbopuffer's contract, broken now and then."""
 
@@ -198,8 +174,8 @@ def _play(size: Size, stack: LocalStack, tables: Tables, store: FlakyStore, rng:
     counted = Counter(f"{job.workflow} {job.status}" for job in jobs)
     # A job below it may have given up: whoever started it came back to what was left (W-07).
     assert {job.status for job in jobs if job.workflow == "delete-organization-job"} == {"completed"}, counted
-    with stack.client() as client:
-        crashes = sum(_crashes(client, job.id) for job in jobs)
+    with Client(stack.url, stack.api_key) as client:
+        crashes = sum(client.get_job(job.id).crashes for job in jobs)
     return Played(size, total, elapsed_s, kills, crashes, store.requests, store.failures, dict(sorted(counted.items())))
 
 
@@ -245,31 +221,16 @@ def _kill_now_and_then(
     return kills
 
 
-def _ended_jobs(stack: LocalStack) -> list[_Job]:
+def _ended_jobs(stack: LocalStack) -> list[JobSummary]:
     """Wait until the catalog knows that everything has ended, and return all jobs there were."""
-    found: list[_Job] = []
+    found: list[JobSummary] = []
+    with Client(stack.url, stack.api_key) as client:
 
-    def ended() -> bool:
-        found[:] = _jobs(stack)
-        return all(job.status in ENDED for job in found)
+        def ended() -> bool:
+            found[:] = client.search_jobs()
+            return all(job.status in TERMINAL for job in found)
 
-    wait_until(ended, timeout_s=SOON_S, every_s=0.5)
-    return found
-
-
-def _crashes(client: httpx.Client, job_id: str) -> int:
-    return msgspec.json.decode(client.get(f"/v1/jobs/{job_id}").raise_for_status().content, type=_Crashes).crashes
-
-
-def _jobs(stack: LocalStack) -> list[_Job]:
-    found: list[_Job] = []
-    cursor: str | None = ""
-    with stack.client() as client:
-        while cursor is not None:
-            answer = client.get("/v1/jobs", params={"limit": 200, **({"cursor": cursor} if cursor else {})})
-            page = msgspec.json.decode(answer.raise_for_status().content, type=_Jobs)
-            found += page.jobs
-            cursor = page.next_cursor
+        wait_until(ended, timeout_s=SOON_S, every_s=0.5)
     return found
 
 
@@ -322,38 +283,22 @@ def _assert_counted(tables: Tables) -> None:
     assert abs(pages) < 1e-6, pages
 
 
-def main() -> int:
-    """Play it at the size asked for, and print what it did."""
-    parser = argparse.ArgumentParser(prog="python -m tests.workerd.deletion", description=__doc__)
-    for name, default in (("namespaces", 3), ("ingest-jobs", 20), ("documents", 50), ("kills", 10), ("seed", 1)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
-    given = vars(parser.parse_args())
-    as_json = given.pop("json")
-    size = Size(**given)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with (
-        tempfile.TemporaryDirectory(prefix="deletion-") as folder,
-        Progress(*columns, console=console) as progress,
-    ):
-        total = size.namespaces * size.ingest_jobs * size.documents
-        task = progress.add_task("delete", total=total, state="seeding")
+def _total(size: Size) -> int:
+    return size.namespaces * size.ingest_jobs * size.documents
 
-        def show(left: int, kills: int) -> None:
-            progress.update(task, completed=total - left, state=f"{left} documents left, {kills} kills")
 
-        played = play(size, Path(folder), show)
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(played).decode() + "\n")
-    else:
-        console.print(
-            f"{played.documents} documents in {played.elapsed_s:.0f} s; {played.kills} kills, {played.crashes} slices "
-            f"died; {played.store_failures} of {played.store_requests} requests to the vector store failed"
-        )
-        console.print("[bold green]Nothing is left, the counters are exact, the neighbour is as it was.[/bold green]")
-    return 0
+def _place(total: int, left: int, kills: int) -> tuple[int, str]:
+    return total - left, f"{left} documents left, {kills} kills"
+
+
+def _tell(played: Played) -> tuple[str, str]:
+    done = (
+        f"{played.documents} documents in {played.elapsed_s:.0f} s; {played.kills} kills, {played.crashes} slices "
+        f"died; {played.store_failures} of {played.store_requests} requests to the vector store failed"
+    )
+    return done, "Nothing is left, the counters are exact, the neighbour is as it was."
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    numbers = {"namespaces": 3, "ingest-jobs": 20, "documents": 50, "kills": 10, "seed": 1}
+    raise SystemExit(main("deletion", __doc__, numbers, Size, play, _total, _place, _tell))

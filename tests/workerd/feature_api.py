@@ -12,64 +12,14 @@ import msgspec
 
 from local.bundle import ROOT
 from local.process import LocalStack
+from orchestrator.client.answers import TERMINAL, Accepted, Job, Steps
 
 HERE = Path(__file__).parent
 ARGUMENTS = (
     *("--main", "features.worker", "--package", str(HERE / "features"), "--no-services"),
     *(item for name in ("orchestrator", "steps", "durable") for item in ("--package", str(ROOT / name))),
 )
-ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 WAIT_S = 30.0
-
-
-class Error(msgspec.Struct, frozen=True):
-    code: str
-    message: str
-
-
-class Wait(msgspec.Struct, frozen=True):
-    kind: str
-    reason: str
-
-
-class Cost(msgspec.Struct, frozen=True):
-    rows_read: int
-    rows_written: int
-    requests: int
-    calls: int
-    alarms_set: int
-    alarms_fired: int
-    slices: int
-    active_ms: int
-    storage_bytes: int
-    estimated_usd: float
-
-
-class Job(msgspec.Struct, frozen=True):
-    """A job as the API shows it."""
-
-    id: str
-    status: str
-    result: object
-    error: Error | None
-    metadata: dict[str, object]
-    tags: list[str]
-    parent_id: str | None
-    waits: list[Wait]
-    cost: Cost
-
-
-class Step(msgspec.Struct, frozen=True):
-    key: str
-    status: str
-
-
-class _Steps(msgspec.Struct, frozen=True):
-    steps: list[Step]
-
-
-class _Accepted(msgspec.Struct, frozen=True):
-    id: str
 
 
 class Api:
@@ -83,7 +33,7 @@ class Api:
         body = {"workflow": workflow, "payload": payload, "options": {"mode": "direct", **options}}
         answer = self.client.post("/v1/jobs", json=body)
         assert answer.status_code == 202, answer.text
-        return msgspec.json.decode(answer.content, type=_Accepted).id
+        return msgspec.json.decode(answer.content, type=Accepted).id
 
     def act(self, job_id: str, action: str, body: object = None) -> None:
         answer = self.client.post(f"/v1/jobs/{job_id}/{action}", json=body)
@@ -97,9 +47,9 @@ class Api:
     def steps(self, job_id: str) -> dict[str, str]:
         answer = self.client.get(f"/v1/jobs/{job_id}/steps")
         assert answer.status_code == 200, answer.text
-        return {step.key: step.status for step in msgspec.json.decode(answer.content, type=_Steps).steps}
+        return {step.key: step.status for step in msgspec.json.decode(answer.content, type=Steps).steps}
 
-    def until(self, job_id: str, statuses: frozenset[str] = ENDED) -> Job:
+    def until(self, job_id: str, statuses: frozenset[str] = TERMINAL) -> Job:
         deadline = time.monotonic() + WAIT_S
         while (found := self.job(job_id)).status not in statuses:
             assert time.monotonic() < deadline, found

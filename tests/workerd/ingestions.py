@@ -5,29 +5,25 @@
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local.demo.corpus import collect
 from local.process import LocalStack, wait_until
+from orchestrator.client import Client
+from orchestrator.client.answers import TERMINAL
 from tests.workerd.corpus import SOURCE_BYTES, Document, managed, text
-from tests.workerd.run import ENDED, Ingestion, assert_quiet
+from tests.workerd.play import QUIET_WITHIN_S, Show, main
+from tests.workerd.run import Ingestion, assert_quiet
 
 WAIT_S = 900.0
 SOON_S = 30.0
-#: Later, the first ended jobs are about to be forgotten, and their alarms look like those of jobs at work.
-QUIET_WITHIN_S = 200.0
 #: Requests under way at a time.
 CALLERS = 8
 #: One text in the payload and one file in the bucket.
@@ -35,9 +31,6 @@ DOCUMENTS = 2
 #: What is announced of each document, and of each ingest job.
 DOCUMENT_EVENTS = ("document.queued", "document.processing", "document.ready")
 INGEST_JOB_EVENTS = ("ingest_job.processing", "ingest_job.ready")
-
-#: Gets how many ingest jobs have ended, and how often workerd was killed.
-Show = Callable[[int, int], None]
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -59,20 +52,6 @@ class Played(msgspec.Struct, frozen=True):
     most_at_once: int
     accept_s: float
     elapsed_s: float
-
-
-class _Listed(msgspec.Struct, frozen=True):
-    id: str
-    status: str
-
-
-class _Page(msgspec.Struct, frozen=True):
-    jobs: list[_Listed]
-    next_cursor: str | None = None
-
-
-class _Letters(msgspec.Struct, frozen=True):
-    dead_letters: list[dict[str, object]]
 
 
 def play(size: Size, folder: Path, show: Show = lambda _ended, _kills: None) -> Played:
@@ -132,18 +111,10 @@ def _wait(size: Size, ingestion: Ingestion, names: Sequence[str], show: Show) ->
 def _assert_all_ended(ingestion: Ingestion) -> None:
     """Assert that the catalog lists each job once and completed, and no dead letter."""
 
-    def listed() -> list[_Listed]:
-        found: list[_Listed] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = ingestion.call("GET", f"/v1/jobs?limit=200{f'&cursor={cursor}' if cursor else ''}", _Page)
-            found += page.jobs
-            cursor = page.next_cursor
-        return found
-
-    wait_until(lambda: all(job.status in ENDED for job in listed()), timeout_s=SOON_S, every_s=0.5)
-    assert [job for job in listed() if job.status != "completed"] == []
-    assert ingestion.call("GET", "/v1/dead-letters?limit=10", _Letters).dead_letters == []
+    with Client(ingestion.stack.url, ingestion.stack.api_key) as client:
+        wait_until(lambda: all(job.status in TERMINAL for job in client.search_jobs()), timeout_s=SOON_S, every_s=0.5)
+        assert [job for job in client.search_jobs() if job.status != "completed"] == []
+        assert list(client.dead_letters()) == []
 
 
 def _assert_stored(ingestion: Ingestion, names: Sequence[str]) -> int:
@@ -179,36 +150,22 @@ def _assert_announced_once(ingestion: Ingestion, names: Sequence[str]) -> None:
     assert announced == expected, (announced - expected, expected - announced)
 
 
-def main() -> int:
-    """Play it at the size asked for, and print what it did."""
-    parser = argparse.ArgumentParser(prog="python -m tests.workerd.ingestions", description=__doc__)
-    for name, default in (("ingest-jobs", 150), ("kills", 1), ("seed", 1)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
-    given = vars(parser.parse_args())
-    as_json = given.pop("json")
-    size, console = Size(**given), Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with (
-        tempfile.TemporaryDirectory(prefix="ingestions-") as folder,
-        Progress(*columns, console=console) as progress,
-    ):
-        task = progress.add_task("ingest", total=size.ingest_jobs, state="storing")
+def _total(size: Size) -> int:
+    return size.ingest_jobs
 
-        def show(ended: int, kills: int) -> None:
-            progress.update(task, completed=ended, state=f"{ended} ended, {kills} kills")
 
-        played = play(size, Path(folder), show)
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(played).decode() + "\n")
-    else:
-        console.print(
-            f"{size.ingest_jobs} ingest jobs, {played.most_at_once} at once, {played.documents} documents, "
-            f"{played.chunks} chunks in {played.elapsed_s:.0f} s; {played.kills} kills"
-        )
-        console.print("[bold green]Every message arrived: all is stored, counted and announced once.[/bold green]")
-    return 0
+def _place(total: int, ended: int, kills: int) -> tuple[int, str]:
+    return ended, f"{ended} of {total} ended, {kills} kills"
+
+
+def _tell(played: Played) -> tuple[str, str]:
+    done = (
+        f"{played.size.ingest_jobs} ingest jobs, {played.most_at_once} at once, {played.documents} documents, "
+        f"{played.chunks} chunks in {played.elapsed_s:.0f} s; {played.kills} kills"
+    )
+    return done, "Every message arrived: all is stored, counted and announced once."
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    numbers = {"ingest-jobs": 150, "kills": 1, "seed": 1}
+    raise SystemExit(main("ingestions", __doc__, numbers, Size, play, _total, _place, _tell))

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from local.process import wait_until
-from tests.workerd.feature_api import Api, Job
+from orchestrator.client.answers import Job
+from tests.workerd.feature_api import Api
 
 SUSPENDED = frozenset({"suspended"})
 
