@@ -18,6 +18,7 @@ from durable.bridge_timers import take_back_cancelled_timers
 from durable.catalog_object import CatalogObject
 from durable.catalog_upkeep import keep_up
 from durable.consumer import consume, consume_dead
+from durable.database_upkeep import keep_database_up
 from durable.http.app import create_app
 from durable.http.headers import origins_of
 from durable.http.host import Host
@@ -31,16 +32,15 @@ from durable.lane_object import LaneObject
 from durable.ledger_object import LedgerObject
 from durable.object_calls import catalog_calls
 from durable.object_network import JOBS, ObjectNetwork
-from durable.object_platform import WorkerClock, WorkerEntropy, event_delivery, token_signer, write_log
+from durable.object_platform import WorkerClock, WorkerEntropy, token_signer, write_log
 from durable.queues import DEAD_LETTER_QUEUE
 from durable.schedule_index_object import ScheduleIndexObject
 from durable.schedule_object import ScheduleObject
 from durable.schedule_round import go_round
 from durable.schedules_backend import ObjectSchedules
 from durable.sweeper import sweep
-from durable.worker_database import WorkerDatabases
+from durable.worker_database import DATABASE, WorkerDatabases
 from durable.workflows import registry, schedules
-from steps.platform.effects import forget_old_effects
 
 __all__ = [
     "AlertsObject",
@@ -109,9 +109,5 @@ class Default(WorkerEntrypoint):
         await keep_up(catalog_calls(env), WorkerClock(), write_log)
         await look(ObjectJobs(env), WorkerClock(), registry(), env.texts())
         await go_round(ObjectSchedules(env), WorkerClock(), schedules())
-        databases = WorkerDatabases(env)
-        try:
-            await event_delivery().rest(databases.get(), ObjectNetwork(env).create)
-            await forget_old_effects(databases.get())
-        finally:
-            await databases.close()
+        if env.has(DATABASE):  # workflows need none
+            await keep_database_up(WorkerDatabases(env), ObjectNetwork(env).create, write_log)

@@ -7,6 +7,9 @@ from importlib.util import find_spec
 from durable import bridge
 from orchestrator.ports import Database
 
+#: The Hyperdrive binding.
+DATABASE = "DB"
+
 
 class WorkerDatabases:
     """The database of one slice."""
@@ -18,7 +21,7 @@ class WorkerDatabases:
     def get(self) -> Database:
         """Return the slice's database; it connects on first use."""
         if self._open is None:
-            address = self._env.hyperdrive("DB")
+            address = self._env.hyperdrive(DATABASE)
             if find_spec("asyncpg") is None:
                 from durable.postgres_pg8000 import Pg8000Database
 

@@ -84,9 +84,11 @@ async function backstage(mf, { bootToken }, path, body) {
   return result;
 }
 
-/** Runs the Worker's scheduled handler; resolves to how that went. */
+/** Runs the Worker's scheduled handler, which is to end well. */
 export async function runScheduled(mf, options, cron, scheduledTime = Date.now()) {
-  return backstage(mf, options, "/scheduled", { cron, scheduledTime });
+  const result = await backstage(mf, options, "/scheduled", { cron, scheduledTime });
+  if (result.outcome !== "ok") throw new ControlError(500, `the scheduled handler ended with ${result.outcome}`);
+  return result;
 }
 
 const ROUTES = [

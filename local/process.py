@@ -245,7 +245,11 @@ class LocalStack:
         self._control("POST", f"/queue/{queue}", json={"messages": messages}, timeout=60.0)
 
     def run_scheduled(self) -> None:
-        """Run the Worker's scheduled handler now."""
+        """Run the Worker's scheduled handler now.
+
+        Raises:
+            StackError: it ended with an exception.
+        """
         self._control("POST", "/scheduled", json={}, timeout=60.0)
 
     def heap_bytes(self) -> int:

@@ -111,8 +111,7 @@ function startCrons() {
     const scheduledTime = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
     for (const cron of settings.crons) {
       try {
-        const { outcome } = await runScheduled(mf, { bootToken }, cron, scheduledTime);
-        if (outcome !== "ok") throw new Error(`the scheduled handler ended with ${outcome}`);
+        await runScheduled(mf, { bootToken }, cron, scheduledTime);
       } catch (error) {
         logLine("error", JSON.stringify({ event: "cron_failed", cron, error: String(error) }), "launcher");
       }
