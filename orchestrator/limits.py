@@ -51,6 +51,9 @@ MAX_JOB_USD: Final = 10.0
 
 #: An ended job is kept this long unless its options say otherwise (Temporal's and Cloudflare Workflows' 30 days).
 RETENTION_MS: Final = 30 * 86_400_000
+#: It is kept a little longer, by up to a tenth of that and an hour: jobs that ended together are not deleted together.
+RETENTION_SPREAD: Final = 0.1
+RETENTION_SPREAD_MS: Final = 3_600_000
 #: Pages of a thousand large values that one tick of a deletion removes.
 DELETE_PAGES: Final = 20
 #: What a deleted job leaves behind for its idempotency key goes when nobody was sent on for this long: far longer than

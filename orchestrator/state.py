@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from orchestrator.execution import Execution
 from orchestrator.fanout import Fanout
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import TERMINAL, JobStatus, may_follow
-from orchestrator.limits import LANE_LEASE_MS, LOOK_AGAIN_MS
+from orchestrator.limits import LANE_LEASE_MS, LOOK_AGAIN_MS, RETENTION_SPREAD, RETENTION_SPREAD_MS
 from orchestrator.logs import LEVELS, fields_of
 from orchestrator.meter import account_of
 from orchestrator.model import JobBudget, JobOptions, JobRow, ParentRef
@@ -150,7 +151,7 @@ class JobState:
         self.tickets.give_back(self.journal.outbox, now_ms)
         retention_ms = codec.decode_as(job.options, JobOptions).retention_ms
         if retention_ms:
-            self.journal.set_due(RETENTION, now_ms + retention_ms)
+            self.journal.set_due(RETENTION, now_ms + retention_ms + _spread_ms(job.job_id, retention_ms))
         self.journal.history.add(now_ms, f"job.{status}")
         if job.parent is not None and not codec.decode_as(job.parent, ParentRef).detached:
             self.journal.outbox.add("parent", job.parent, now_ms)
@@ -273,3 +274,9 @@ class JobState:
         if job is not None and waits_for_lane(job, self.tickets):
             return self.journal.next_own_ms()
         return self.journal.next_due_ms()
+
+
+def _spread_ms(job_id: str, retention_ms: int) -> int:
+    """Return how much later than its retention a job is deleted: always the same for one job."""
+    most_ms = min(int(retention_ms * RETENTION_SPREAD), RETENTION_SPREAD_MS)
+    return zlib.crc32(job_id.encode()) % (most_ms + 1)

@@ -89,7 +89,11 @@ class StubServer:
             timeout = 5
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                length = int(self.headers.get("content-length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:  # whoever asked was killed
+                    self.close_connection = True
+                    return
                 parts = urlsplit(self.path)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 reply = stub.reply_to(Received(self.command, parts.path, parts.query, headers, body))

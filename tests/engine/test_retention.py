@@ -13,7 +13,7 @@ from orchestrator.control import control
 from orchestrator.engine import JobEngine
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError, UnknownTokenError
 from orchestrator.lifecycle import JobStatus
-from orchestrator.limits import MAX_VALUE_BYTES, RETENTION_MS, STUB_IDLE_MS, STUB_POLL_MS
+from orchestrator.limits import MAX_VALUE_BYTES, RETENTION_MS, RETENTION_SPREAD_MS, STUB_IDLE_MS, STUB_POLL_MS
 from orchestrator.model import ControlJob, CreateJob, JobOptions, RetryJob
 from orchestrator.reuse import keyed_job_id
 from orchestrator.testing import World
@@ -72,10 +72,20 @@ def test_an_ended_job_is_deleted_when_its_time_is_over() -> None:
     assert len(values(world, job_id)) == 1
     later(world, RETENTION_MS - 1_000)
     assert world.view(job_id).status is JobStatus.COMPLETED
-    later(world, 2_000)
+    later(world, 1_000 + RETENTION_SPREAD_MS)
     assert is_gone(world, job_id)
     with pytest.raises(UnknownJobError):
         world.view(job_id)
+
+
+def test_jobs_that_ended_together_are_not_deleted_together() -> None:
+    world = World(bulky_job)
+    job_ids = [world.start("bulky", {}, JobOptions(mode="direct")) for _ in range(20)]
+    asyncio.run(world.run())
+    ended_ms = world.clock.now_ms()
+    alarms = [(world.objects[job_id].alarm_ms or 0) - ended_ms for job_id in job_ids]
+    assert all(RETENTION_MS - 60_000 <= alarm <= RETENTION_MS + RETENTION_SPREAD_MS for alarm in alarms), alarms
+    assert max(alarms) - min(alarms) > RETENTION_SPREAD_MS / 2
 
 
 @pytest.mark.parametrize(("retention_ms", "gone"), [(0, False), (5_000, True)])
