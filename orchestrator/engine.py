@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from orchestrator import codec, joining
 from orchestrator.admission import Admission, Ticket, waits_for_lane
-from orchestrator.errors import ConflictError, ErrorRecord, TokenExpiredError, UnknownJobError, UnknownTokenError
+from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError, UnknownTokenError
 from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
@@ -314,21 +314,21 @@ class JobEngine:
             self._nudge(job)
 
     def complete_token(self, key: str, data: object) -> None:
-        """Complete a token once; completing it again changes nothing and is no error.
+        """Complete a token once; completing it again, or too late, changes nothing and is no error.
+
+        Who completes it may take a refusal for a failure of its own: the parser service gives up its work then, and
+        nobody learns what it has written (domain.md §3.1).
 
         Raises:
             UnknownTokenError: the job has no such token.
-            TokenExpiredError: its time is over.
         """
         job = self._state.load()
         row = None if job is None else self.journal.step(key)
         if job is None or job.phase == "deleted" or row is None or row.kind != "token":
             raise UnknownTokenError
         now_ms = self._state.now_ms()
-        if row.status is StepStatus.COMPLETED:
+        if row.status is StepStatus.COMPLETED or job.status in TERMINAL or (row.due_at_ms or 0) <= now_ms:
             return
-        if job.status in TERMINAL or (row.due_at_ms or 0) <= now_ms:
-            raise TokenExpiredError
         row.status = StepStatus.COMPLETED
         row.finished_at_ms = now_ms
         row.value = codec.encode(data, what="token data")

@@ -28,7 +28,6 @@
         ├── UnknownScheduleError      404  unknown_schedule
         ├── UnknownDeadLetterError    404  unknown_dead_letter
         ├── UnknownKeyError           404  unknown_key
-        ├── TokenExpiredError         410  token_expired
         ├── ConflictError             409  conflict
         ├── PayloadTooLargeError      413  payload_too_large
         ├── InvalidPayloadError       422  invalid_payload
@@ -249,13 +248,6 @@ class UnknownDeadLetterError(RequestError):
 
     code = "unknown_dead_letter"
     status = 404
-
-
-class TokenExpiredError(RequestError):
-    """The token has expired."""
-
-    code = "token_expired"
-    status = 410
 
 
 class ConflictError(RequestError):

@@ -152,7 +152,7 @@ class EventAcceptedOut(BaseModel):
 
 
 class TokenOut(BaseModel):
-    """The token is complete."""
+    """The token is complete, now or since before, or its time is over."""
 
     success: bool = True
 

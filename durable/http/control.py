@@ -89,9 +89,9 @@ async def send_event(
     "/api/v1/waitpoints/tokens/{token_id}/complete",
     responses={200: {"model": answers.TokenOut}},
 )
-@by_token("unknown_token", "token_expired", "value_too_large", "value_not_encodable", "invalid_payload")
+@by_token("unknown_token", "value_too_large", "value_not_encodable", "invalid_payload")
 async def complete_token(request: Request, token_id: TokenId, body: models.TokenIn) -> Response:
-    """Complete a token. The bearer is the token's own access token; completing it again changes nothing."""
+    """Complete a token with its own access token as the bearer; completing it again, or too late, changes nothing."""
     address = cast("TokenAddress", request.scope["token"])  # the gate has checked the bearer
     await host_of(request).backend.complete_token(address, body.data)
     return answer(answers.TokenOut())

@@ -108,7 +108,7 @@ class JobsBackend(Protocol):
         ...
 
     async def complete_token(self, address: TokenAddress, data: object) -> None:
-        """Complete a token once; completing it again changes nothing."""
+        """Complete a token once; completing it again, or too late, changes nothing."""
         ...
 
     async def lane(self, name: str) -> LaneView:

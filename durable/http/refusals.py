@@ -83,7 +83,6 @@ OWN = MappingProxyType(
         "schedule_exists": Refusal(409, "There is another schedule of this id"),
         "declared_in_code": Refusal(409, "The schedule belongs to a module of the code"),
         "backlog_full": Refusal(409, "Too many starts wait already"),
-        "token_expired": Refusal(410, "The token has expired"),
         "value_too_large": Refusal(413, "A value is larger than a checkpoint may be"),
         "invalid_payload": Refusal(422, "The payload does not fit the workflow's model; `errors` says where"),
         "too_many_watchers": Refusal(429, "The job has as many watchers as it may have"),

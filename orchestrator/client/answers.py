@@ -82,7 +82,7 @@ class EventAccepted(msgspec.Struct, frozen=True):
 
 
 class TokenCompleted(msgspec.Struct, frozen=True):
-    """The token is complete."""
+    """The token is complete, or its time is over."""
 
     success: bool
 

@@ -164,11 +164,10 @@ def send_event(job_id: str, name: str, data: object = None, *, event_id: str | N
 
 
 def complete_token(token_id: str, access_token: str, data: object = None) -> Flow[TokenCompleted]:
-    """Complete a token with its own access token; completing it again changes nothing.
+    """Complete a token with its own access token; completing it again, or too late, changes nothing.
 
     Raises:
         UnauthorizedError: the access token is not this token's.
-        GoneError: the token has expired.
     """
     request = post(path("/api/v1/waitpoints/tokens/{}/complete", token_id), {"data": data})
     headers = {"authorization": f"Bearer {access_token}"}

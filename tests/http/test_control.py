@@ -109,7 +109,9 @@ def test_a_token_whose_time_is_over(api: Api) -> None:
     api.run(for_ms=1_000)
     path, bearer = token_of(api, job_id)
     api.run()
-    problem(api.request("POST", path, json={"data": 1}, key=bearer), 410, "token_expired")
+    late = api.request("POST", path, json={"data": 1}, key=bearer)
+    assert (late.status_code, late.json()) == (200, {"success": True})
+    assert api.get(f"/v1/jobs/{job_id}").json()["error"]["code"] == "wait_timeout"
 
 
 def test_a_token_needs_json(api: Api) -> None:

@@ -159,6 +159,11 @@ class ParserWorld:
         url = f"{self._callbacks.url}/api/v1/waitpoints/tokens/{call.token_id}/complete"
         status, body = await asyncio.to_thread(_post, url, call.access_token, {"data": call.data})
         self.told.append(Told(call.call_id, self._world.clock.now_ms(), status, body))
+        if not 200 <= status < 300:
+            # The service tells that it has failed, and gives the call up when it cannot tell that either.
+            trouble = {"data": {"status": 500, "message": "the callback was refused"}}
+            status, _ = await asyncio.to_thread(_post, url, call.access_token, trouble)
+            call.aborted = not 200 <= status < 300
 
     def _complete(self, request: Received) -> Reply:
         """Play the platform's route; the world is touched in its own thread only."""

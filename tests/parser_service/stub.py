@@ -87,6 +87,8 @@ class Call(msgspec.Struct):
     access_token: str
     #: What is told of it; None while it is running.
     data: dict[str, object] | None = None
+    #: Its callback was refused twice, so that it ended in an error.
+    aborted: bool = False
     chunk_ids: set[str] = msgspec.field(default_factory=set[str])
 
 
@@ -163,7 +165,7 @@ class ParserStub:
         found = next((call for call in self.calls if (call.kind, call.call_id) == (kind, call_id)), None)
         if found is None:
             return json_reply({"status": 404, "message": "unknown call"}, 404)
-        if not self.answers_polls:
+        if not self.answers_polls or found.aborted:
             return Reply(500, b"Internal Server Error", {"content-type": "text/plain"})
         if found.data is None:
             return json_reply({}, 202)

@@ -455,7 +455,7 @@ export interface paths {
         put?: never;
         /**
          * Complete Token
-         * @description Complete a token. The bearer is the token's own access token; completing it again changes nothing.
+         * @description Complete a token with its own access token as the bearer; completing it again, or too late, changes nothing.
          */
         post: operations["complete_token"];
         delete?: never;
@@ -2978,7 +2978,7 @@ export interface components {
         };
         /**
          * TokenOut
-         * @description The token is complete.
+         * @description The token is complete, now or since before, or its time is over.
          */
         TokenOut: {
             /**
@@ -3994,15 +3994,6 @@ export interface components {
         };
         /** @description - `unknown_token`: There is no such token */
         unknown_token: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description - `token_expired`: The token has expired */
-        token_expired: {
             headers: {
                 [name: string]: unknown;
             };
@@ -5342,7 +5333,6 @@ export interface operations {
             400: components["responses"]["invalid_json_or_too_deep"];
             401: components["responses"]["unauthorized"];
             404: components["responses"]["unknown_token"];
-            410: components["responses"]["token_expired"];
             413: components["responses"]["payload_too_large_or_value_too_large"];
             414: components["responses"]["uri_too_long"];
             415: components["responses"]["unsupported_media_type"];
