@@ -96,7 +96,7 @@ class JobEngine:
         if job is not None and not request.options.debounce_ms:
             return judge(self._state, job, request)
         definition = self._registry.get(request.workflow)
-        definition.parse(request.payload)
+        request = definition.accept(request)
         if job is not None:
             created = judge(self._state, job, request)
             self._wakeup.rearm()

@@ -96,6 +96,8 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     undone: int = 0
     #: Whether it may have rows in the ledger of database effects.
     effects: bool = False
+    #: How much of the time at work was before its last retry.
+    active_before_ms: int = 0
 
 
 def account_of(job: JobRow) -> Account:

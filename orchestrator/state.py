@@ -203,9 +203,10 @@ class JobState:
 
     def reopen(self, job: JobRow, *, undone: bool) -> None:
         """Make an ended job run again; the caller stores it. ``undone``: what it did was undone."""
-        if undone:
-            account = account_of(job)
-            job.account = codec.encode(msgspec.structs.replace(account, undone=account.undone + 1))
+        account = account_of(job)
+        job.account = codec.encode(
+            msgspec.structs.replace(account, undone=account.undone + undone, active_before_ms=account.usage.active_ms)
+        )
         self.drop_execution()
         self.turn(job, JobStatus.RUNNING)
         self.journal.set_due(RETENTION, None)

@@ -20,6 +20,7 @@ from orchestrator.limits import (
     SLICE_UNITS_MAX,
     WATCHDOG_MS,
 )
+from orchestrator.meter import account_of
 from orchestrator.model import JobOptions, JobRow
 from orchestrator.outbox import Outbox
 from orchestrator.ports import Platform, Resources
@@ -117,6 +118,12 @@ class Ticker:
     def _overran(self, job: JobRow) -> bool:
         ends_ms = self._journal.due_ms(DEADLINE)
         return job.phase == "main" and ends_ms is not None and ends_ms <= self._state.now_ms()
+
+    def _overworked(self, job: JobRow) -> bool:
+        if job.phase != "main" or job.workflow not in self._registry:
+            return False
+        limit_ms, account = self._registry.get(job.workflow).options.max_active_ms, account_of(job)
+        return 0 < limit_ms <= account.usage.active_ms - account.active_before_ms
 
     async def _enqueue_again(self, job: JobRow) -> None:
         """Nobody picked the job up: send its id again, less and less often (design.md §4.6).
@@ -259,8 +266,12 @@ class Ticker:
         if job.crashes > MAX_SLICE_CRASHES:
             message = f"The last {job.crashes} slices died before anything was finished"
             return ErrorRecord(code="slice_crashed", message=message)
-        if self._overran(job) and job.status is not JobStatus.CANCELLING:
+        if job.status is JobStatus.CANCELLING:
+            return None
+        if self._overran(job):
             return ErrorRecord(code="job_timeout", message="The job took longer than allowed")
+        if self._overworked(job):
+            return ErrorRecord(code="job_timeout", message="The job was at work for longer than allowed")
         return None
 
     def _close(self, job: JobRow, work: Slice) -> None:

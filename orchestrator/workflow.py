@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Coroutine, Iterator
+from string import Formatter
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -15,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.errors import DefinitionError, InvalidPayloadError, UnknownWorkflowError
 from orchestrator.ids import checked_name
 from orchestrator.lane import LanePolicy
-from orchestrator.limits import MAX_JOB_USD
-from orchestrator.model import JobBudget
+from orchestrator.limits import MAX_JOB_USD, MAX_TAG_CHARS
+from orchestrator.model import CreateJob, JobBudget
 from orchestrator.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
     lane: LanePolicy | None = None
     #: What one of its jobs may use before it is paused, whatever its caller says.
     budget: JobBudget = DEFAULT_BUDGET
+    #: A job that has been at work for so long since it began, or was retried, fails; 0 is never. Waits do not count.
+    max_active_ms: int = 0
+    #: Tags of every job beside its caller's, with fields of the payload in braces: ``document_{document_id}``.
+    tags: tuple[str, ...] = ()
     #: Runs once, durably, when the workflow has failed.
     on_failure: Hook | None = None
     #: Runs once, durably, when the job is cancelled.
@@ -69,6 +74,18 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     payload_model: type[BaseModel]
     main: Main
     options: WorkflowOptions
+
+    def accept(self, request: CreateJob) -> CreateJob:
+        """Validate a request's payload; return the request with the workflow's own tags.
+
+        Raises:
+            InvalidPayloadError: see :meth:`parse`.
+        """
+        payload = self.parse(request.payload)
+        own = (template.format_map(vars(payload)) for template in self.options.tags)
+        tags = (*request.options.tags, *(tag for tag in own if tag.isprintable() and len(tag) <= MAX_TAG_CHARS))
+        options = msgspec.structs.replace(request.options, tags=tuple(dict.fromkeys(tags)))
+        return msgspec.structs.replace(request, options=options)
 
     def parse(self, payload: object) -> BaseModel:
         """Validate a payload.
@@ -101,18 +118,22 @@ def workflow(
         options: retry policy, queue and hooks.
 
     Raises:
-        DefinitionError: the function is not ``async``, or its payload is not annotated with a pydantic model.
+        DefinitionError: the function is not ``async``, its payload is not annotated with a pydantic model, or a tag
+            names none of the payload's fields.
     """
 
     def register(main: Author[P]) -> Workflow:
         if not inspect.iscoroutinefunction(main):
             raise DefinitionError(f"Workflow {name!r} must be an async def")
+        chosen, model = options or WorkflowOptions(), _payload_model(name, main)
+        for template in chosen.tags:
+            _check_tag(name, template, model)
         return Workflow(
             name=checked_name(name, what="workflow name"),
             version=version,
-            payload_model=_payload_model(name, main),
+            payload_model=model,
             main=cast("Main", main),
-            options=options or WorkflowOptions(),
+            options=chosen,
         )
 
     return register
@@ -165,3 +186,9 @@ def _payload_model(name: str, main: Callable[..., object]) -> type[BaseModel]:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise DefinitionError(f"Workflow {name!r} takes (job: JobContext, payload: SomePydanticModel)")
     return model
+
+
+def _check_tag(name: str, template: str, model: type[BaseModel]) -> None:
+    fields = {field for _, field, _, _ in Formatter().parse(template) if field is not None}
+    if not fields <= model.model_fields.keys():
+        raise DefinitionError(f"Tag {template!r} of workflow {name!r} names no field of its payload")

@@ -44,6 +44,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         retry=DELETE_RETRY,
         queue="agentset-delete-document-queue",
         lane=LanePolicy(name="delete-document", concurrency=90),
+        tags=("doc_{document_id}",),
         on_failure=give_up,
         on_cancel=give_up,
     ),

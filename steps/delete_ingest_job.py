@@ -74,6 +74,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         retry=DELETE_RETRY,
         queue="agentset-delete-ingest-job-queue",
         lane=LanePolicy(name="delete-ingest-job", concurrency=50),
+        tags=("job_{job_id}",),
         on_failure=give_up,
         on_cancel=give_up,
     ),

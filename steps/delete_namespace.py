@@ -47,6 +47,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         retry=DELETE_RETRY,
         queue="agentset-delete-namespace-queue",
         lane=LanePolicy(name="delete-namespace", concurrency=50),
+        tags=("ns_{namespace_id}",),
         on_failure=give_up,
         on_cancel=give_up,
     ),

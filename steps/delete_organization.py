@@ -41,6 +41,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         retry=DELETE_RETRY,
         queue="agentset-delete-org-queue",
         lane=LanePolicy(name="delete-organization", concurrency=50),
+        tags=("org_{organization_id}",),
         on_failure=give_up,
         on_cancel=give_up,
     ),

@@ -142,7 +142,7 @@ async def _record(delivery: Delivery) -> None:
     stored, webhook_id = delivery.event, delivery.webhook_id
     payload = event_payload(stored.event, msgspec.json.decode(stored.payload), text_cut=stored.text_cut)
     request = {"webhookId": webhook_id, "eventId": stored.id, "event": stored.event, "payload": payload}
-    options = JobOptions(tags=(f"webhook_{webhook_id}", f"event_{stored.id}"), delay_ms=delivery.delay_ms)
+    options = JobOptions(delay_ms=delivery.delay_ms)
     try:
         await current_step().start_job("send-webhook", f"{stored.id}:{webhook_id}", request, options=options)
     except OrchestratorError as error:

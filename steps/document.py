@@ -37,6 +37,8 @@ from steps.settle_parse import settle_later
 COMPLETED = "COMPLETED"
 #: Sources whose chunks are in ``chunks.json`` from the beginning.
 STORED_KINDS = frozenset({"CRAWLED_PAGE", "YOUTUBE_VIDEO"})
+#: Three hours at work, whatever it waits for between (domain.md §2.2).
+MAX_ACTIVE_MS = 3 * 3_600_000
 #: A database that restarts or fails over is waited for: about six minutes in all.
 DATABASE_RETRY = RetryPolicy(max_attempts=12, max_interval_ms=60_000)
 
@@ -77,6 +79,8 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
     options=WorkflowOptions(
         retry=DATABASE_RETRY,
         lane=LanePolicy(name="documents", concurrency=90),
+        max_active_ms=MAX_ACTIVE_MS,
+        tags=("doc_{document_id}",),
         on_failure=fail_document,
         on_cancel=fail_document,
     ),

@@ -35,6 +35,8 @@ from steps.settle_parse import settle_later
 
 #: Documents processed at a time (domain.md §2.1).
 WINDOW = 30
+#: Twelve hours at work, whatever it waits for between (domain.md §2.1).
+MAX_ACTIVE_MS = 12 * 3_600_000
 #: Documents inserted per transaction. The platform's own constant is 20; their texts stay in the database.
 INSERT_BATCH = BatchSize(initial=60, minimum=1, maximum=480)
 KINDS = frozenset({"TEXT", "FILE", "MANAGED_FILE", "BATCH", "CRAWL", "YOUTUBE"})
@@ -68,6 +70,8 @@ async def fail_ingestion(job: JobContext, payload: BaseModel, error: str) -> Non
         retry=DATABASE_RETRY,
         queue="agentset-ingest-queue",
         lane=LanePolicy(name="ingestion", concurrency=90),
+        max_active_ms=MAX_ACTIVE_MS,
+        tags=("job_{job_id}",),
         on_failure=fail_ingestion,
         on_cancel=fail_ingestion,
     ),

@@ -88,7 +88,9 @@ class BilledDocuments:
 
 @workflow(
     "meter-org-documents-job",
-    options=WorkflowOptions(retry=_RETRY, queue="agentset-meter-docs-queue", lane=_LANE),
+    options=WorkflowOptions(
+        retry=_RETRY, queue="agentset-meter-docs-queue", lane=_LANE, tags=("org_{organization_id}",)
+    ),
 )
 async def meter_org_documents(job: JobContext, payload: MeterPayload) -> dict[str, object]:
     """Report every document of an organization once for the period that began last."""

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-from orchestrator import JobContext, JobOptions, RetryPolicy, StepFailedError, WorkflowOptions, current_step, workflow
+from orchestrator import JobContext, RetryPolicy, StepFailedError, WorkflowOptions, current_step, workflow
 from orchestrator.errors import NonRetryableError
 from steps.billing.reports import report_one
 from steps.platform import metering
@@ -45,14 +45,11 @@ async def meter_document(job: JobContext, document_id: str, namespace_id: str, p
     except StepFailedError:
         payload = {"documentId": document_id, "namespaceId": namespace_id, "pages": pages, "atMs": at_ms}
         # Whatever becomes of the ingestion, what was processed is billed.
-        await job.start_child(
-            "meter later", "meter-document-job", payload, options=JobOptions(tags=(f"doc_{document_id}",)),
-            on_parent_end="keep",
-        )  # fmt: skip
+        await job.start_child("meter later", "meter-document-job", payload, on_parent_end="keep")
         return False
 
 
-@workflow("meter-document-job", options=WorkflowOptions(retry=_LONG))
+@workflow("meter-document-job", options=WorkflowOptions(retry=_LONG, tags=("doc_{document_id}",)))
 async def meter_document_job(job: JobContext, payload: MeterDocumentPayload) -> dict[str, object]:
     """Report a document, however long Stripe is away."""
     reported = await job.step("meter", _report, payload.document_id, payload.namespace_id, payload.pages, payload.at_ms)

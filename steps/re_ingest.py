@@ -28,7 +28,7 @@ from orchestrator import (
 from orchestrator.ids import is_job_id
 from steps import ingest_status
 from steps.document import DATABASE_RETRY
-from steps.ingest import WINDOW
+from steps.ingest import MAX_ACTIVE_MS, WINDOW
 from steps.ingest_status import Processed
 from steps.platform import resync
 from steps.platform.document_deletion import Contents
@@ -68,6 +68,8 @@ async def fail_re_ingestion(job: JobContext, payload: BaseModel, error: str) -> 
         retry=DATABASE_RETRY,
         queue="agentset-re-ingest-queue",
         lane=LanePolicy(name="re-ingestion", concurrency=90),
+        max_active_ms=MAX_ACTIVE_MS,
+        tags=("job_{job_id}",),
         on_failure=fail_re_ingestion,
         on_cancel=fail_re_ingestion,
     ),

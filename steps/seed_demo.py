@@ -101,6 +101,7 @@ async def fail_seeding(job: JobContext, payload: BaseModel, error: str) -> None:
     options=WorkflowOptions(
         retry=DATABASE_RETRY,
         lane=LanePolicy(name="demo", concurrency=90),
+        tags=("ns_{namespace_id}", "org_{organization_id}", "template_{template_id}"),
         on_failure=fail_seeding,
         on_cancel=fail_seeding,
     ),

@@ -88,7 +88,9 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     logged: bool = False
 
 
-@workflow("send-webhook", options=WorkflowOptions(retry=_DATABASE_RETRY))
+@workflow(
+    "send-webhook", options=WorkflowOptions(retry=_DATABASE_RETRY, tags=("webhook_{webhook_id}", "event_{event_id}"))
+)
 async def send_webhook(job: JobContext, payload: SendWebhookPayload) -> dict[str, object] | None:
     """Deliver an event to a webhook, and see to what follows when it cannot be delivered."""
     attempt = 1
