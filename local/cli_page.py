@@ -36,9 +36,9 @@ $ orchestrator doctor               # what is wrong, and how to mend it
 $ orchestrator --install-completion # for your shell; job ids are completed, too
 ```
 
-**Which server.** `--url` and `--api-key` come first, then the environment's `ORCHESTRATOR_URL` (or
-`QUEUE_PRODUCER_URL`) and `ORCHESTRATOR_API_KEY`, then the local stack whose `.state/dev.json` lies here or above, or in
-`STATE`.
+**Which server.** The one of `--url` and `--api-key`, else of the environment's `ORCHESTRATOR_URL` (or
+`QUEUE_PRODUCER_URL`) and `ORCHESTRATOR_API_KEY`, else the local stack whose `.state/dev.json` lies here or above, or in
+`STATE`. These two and `--json` may also stand before the command.
 
 **For programs.** With `--json` every command prints JSON alone: one value, or one per line where there are several. The
 members are those of the HTTP API. Errors are one line of JSON on standard error:

@@ -10,7 +10,7 @@ from orchestrator.cost import cost_of
 from orchestrator.errors import ErrorRecord
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
-from orchestrator.lifecycle import JobStatus, StepStatus
+from orchestrator.lifecycle import TERMINAL, JobStatus, StepStatus
 from orchestrator.limits import MAX_DEAD_STEPS
 from orchestrator.model import (
     ChildOutcome,
@@ -141,6 +141,8 @@ def _attempts(job: JobRow) -> int:
 
 
 def _waits(job: JobRow, journal: Journal, lane: PermitAnswer | None) -> tuple[WaitView, ...]:
+    if job.status in TERMINAL:
+        return ()  # the steps that it was waiting for are not waited for any more
     if job.status is JobStatus.QUEUED:
         return (WaitView(kind="queue", key="", reason="waiting for a queue consumer", due_at_ms=job.due_at_ms),)
     if job.status is JobStatus.WAITING:

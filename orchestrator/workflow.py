@@ -97,8 +97,11 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
             return self.payload_model.model_validate(payload)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
-            paths = [{"path": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in faults]
-            first = f"{paths[0]['path']}: {paths[0]['message']}" if paths else "invalid"
+            paths = [
+                {"path": ".".join(map(str, fault["loc"])), "message": fault["msg"].removeprefix("Value error, ")}
+                for fault in faults
+            ]
+            first = ": ".join(filter(None, paths[0].values())) if paths else "invalid"
             raise InvalidPayloadError(
                 f"The payload does not fit {self.name}: {first}", details={"errors": paths}
             ) from None

@@ -32,6 +32,8 @@ _UNAVAILABLE = frozenset(
 )
 #: Codes of the engine that are the payload's fault when a job is created.
 _UNSTORABLE = {"value_too_large": 413, "value_not_encodable": 422}
+#: What pydantic puts before the message of a validator of ours.
+_RAISED = "Value error, "
 _CODES_OF_STATUS = {
     400: "invalid_request",
     404: "not_found",
@@ -151,7 +153,7 @@ def about(scope: Mapping[str, object]) -> dict[str, object]:
 
 def faults_of(errors: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
     """Return pydantic's errors without the values they are about."""
-    return [{"path": _path(error["loc"]), "message": str(error["msg"])} for error in errors]
+    return [{"path": _path(error["loc"]), "message": str(error["msg"]).removeprefix(_RAISED)} for error in errors]
 
 
 def _path(location: object) -> str:

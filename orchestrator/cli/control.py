@@ -21,6 +21,8 @@ from orchestrator.client.jobs import Action, JobFilter
 from orchestrator.client.payloads import Budget
 
 PANEL = "Control"
+#: Refusals that say no more than that a job is not one of those for whom the action is.
+_NOT_FITTING = ("conflict", "status_changed")
 
 Named = Annotated[
     list[str] | None,
@@ -154,7 +156,7 @@ def act(current: Session, action: Action, chosen: Selection, one: Callable[[str]
         report(current, (_attempt(job_id, one) for job_id in chosen.job_ids))
         return
     confirm(current, f"{action} all jobs with {_words(chosen.where)}", yes=chosen.yes)
-    report(current, current.client.bulk(action, reason=reason, **chosen.where))
+    report(current, current.client.bulk(action, reason=reason, **chosen.where), by_filter=True)
 
 
 def confirm(current: Session, what: str, *, yes: bool) -> None:
@@ -166,14 +168,22 @@ def confirm(current: Session, what: str, *, yes: bool) -> None:
     typer.confirm(f"{what[0].upper()}{what[1:]}?", abort=True)
 
 
-def report(current: Session, items: Iterator[BulkItem]) -> None:
-    """Print what became of each of many; exit with 1 if one was refused."""
-    done = refused = 0
+def report(current: Session, items: Iterator[BulkItem], *, by_filter: bool = False) -> None:
+    """Print what became of each of many; exit with 1 if one was refused.
+
+    Jobs that a filter found, and whose status does not allow the action, are left alone: nobody named them.
+    """
+    done = refused = left = 0
     for item in items:
-        refused += item.error is not None
+        is_left = by_filter and item.error is not None and item.error.code in _NOT_FITTING
+        left += is_left
+        refused += item.error is not None and not is_left
         done += item.error is None
-        current.output.show(item, lambda item=item: outcome_line(item))
-    current.output.say(Text(f"{done} done, {refused} refused", style="bold"))
+        if current.output.as_json or not is_left:
+            current.output.show(item, lambda item=item: outcome_line(item))
+    counts = [f"{done} done", f"{refused} refused"]
+    counts += [f"{left} left alone, whose status does not allow it"] if left else []
+    current.output.say(Text(", ".join(counts), style="bold"))
     if refused:
         raise typer.Exit(Exit.UNSUCCESSFUL)
 

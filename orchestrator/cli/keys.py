@@ -9,12 +9,12 @@ from typing import Annotated, cast
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import render
 from orchestrator.cli.command import Session, add_command, add_group
 from orchestrator.cli.jobs import Since, Until, complete_workflow
+from orchestrator.cli.listing import Column, Listing
 from orchestrator.cli.values import duration, pairs
 from orchestrator.client.keys import AuditFilter, Scope
 from orchestrator.client.operator_answers import ApiKey, AuditEntry
@@ -117,21 +117,22 @@ def _keys_table(keys: Sequence[ApiKey]) -> RenderableType:
     if not keys:
         return Text("no keys besides the deployment's own", style="bright_black")
     now = datetime.now(UTC)
-    made = render.table("key", "name", "scopes", "only", ("created", "right"), ("ends", "right"))
+    made = Listing("key", "name", "scopes", Column("age", right=True, spare=True), "ends", "only")
     for key in keys:
         only = [f"tenant {key.tenant}"] if key.tenant else []
         only += key.workflows or []
         ends = Text("revoked", style="red") if key.revoked_at else Text(render.ago(key.expires_at, now))
-        render.add_row(
-            made, key.id, key.name, ", ".join(key.scopes), ", ".join(only), render.ago(key.created_at, now), ends
-        )
+        age = render.age(key.created_at, now)
+        made.add(key.id, key.name, ", ".join(key.scopes), age, ends, ", ".join(only))
     return made
 
 
-def _audit_table(entries: Sequence[AuditEntry]) -> Table:
+def _audit_table(entries: Sequence[AuditEntry]) -> RenderableType:
+    if not entries:
+        return Text("no control actions", style="bright_black")
     now = datetime.now(UTC)
-    made = render.table(("when", "right"), "operation", "target", "key", ("answer", "right"))
+    made = Listing(Column("age", right=True), "operation", "target", "key", "answer")
     for entry in entries:
         answer = Text("lost", style="yellow") if entry.status is None else Text(str(entry.status))
-        render.add_row(made, render.ago(entry.at, now), entry.operation, entry.target, entry.key_id, answer)
+        made.add(render.age(entry.at, now), entry.operation, entry.target, entry.key_id, answer)
     return made

@@ -10,9 +10,11 @@ import typer
 
 from orchestrator.cli import control, dev, doctor, jobs, keys, operations, provision
 from orchestrator.cli.dashboard import command as dashboard
+from orchestrator.cli.root import Commands
 
 app = typer.Typer(
     name="orchestrator",
+    cls=Commands,
     help="Durable jobs: start them, watch them, look after them.",
     no_args_is_help=True,
     rich_markup_mode="rich",

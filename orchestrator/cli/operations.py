@@ -10,13 +10,13 @@ import msgspec
 import typer
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import render
 from orchestrator.cli.command import Session, add_command, add_group
 from orchestrator.cli.control import Yes, confirm, report
 from orchestrator.cli.exits import Exit, MisuseError
+from orchestrator.cli.listing import Column, Listing
 from orchestrator.cli.values import moment, payload
 from orchestrator.client.operations import LetterFilter, NewSchedule
 from orchestrator.client.operator_answers import (
@@ -103,12 +103,11 @@ def _letters_table(letters: Sequence[DeadLetter]) -> RenderableType:
     if not letters:
         return Text("no dead letters", style="green")
     now = datetime.now(UTC)
-    made = render.table("dead letter", "workflow", ("gave up", "right"), "cause")
+    made = Listing("dead letter", "workflow", Column("age", right=True), "cause")
     for letter in letters:
         note = "" if letter.redriven_at is None else f"  (tried again {render.ago(letter.redriven_at, now)})"
-        render.add_row(
-            made, letter.id, letter.workflow or "—", render.ago(letter.at, now), Text(letter.cause + note, style="red")
-        )
+        cause = Text(letter.cause + note, style="red")
+        made.add(letter.id, letter.workflow or "—", render.age(letter.at, now), cause)
     return made
 
 
@@ -117,13 +116,15 @@ def list_workflows(current: Session) -> None:
     current.output.show_all(iter(current.client.workflows()), _workflows_table)
 
 
-def _workflows_table(workflows: Sequence[Workflow]) -> Table:
-    made = render.table("workflow", ("version", "right"), "lane", "queue", "payload")
+def _workflows_table(workflows: Sequence[Workflow]) -> Listing:
+    made = Listing(
+        "workflow", Column("version", right=True, spare=True), "lane", Column("queue", spare=True), "payload"
+    )
     for item in workflows:
         members = msgspec.convert(item.payload_schema.get("properties", {}), dict[str, object])
         required = msgspec.convert(item.payload_schema.get("required", []), list[str])
         names = ", ".join(name if name in required else f"{name}?" for name in members)
-        render.add_row(made, item.name, str(item.version), item.lane or "", item.queue, names)
+        made.add(item.name, str(item.version), item.lane or "", item.queue, names)
     return made
 
 
@@ -142,11 +143,12 @@ def _alerts_table(found: Alerts) -> RenderableType:
     now = datetime.now(UTC)
     lines: list[RenderableType] = []
     if found.alerts:
-        made = render.table("alert", "about", "status", ("value", "right"), ("threshold", "right"), ("since", "right"))
+        numbers = [Column(name, right=True) for name in ("value", "threshold", "since")]
+        made = Listing("alert", "about", "status", *numbers)
         for alert in found.alerts:
             state = Text(alert.status, style=_ALERT_STYLES.get(alert.status, ""))
             value, threshold = render.number(alert.value), render.number(alert.threshold)
-            render.add_row(made, alert.alert, alert.subject, state, value, threshold, render.ago(alert.since, now))
+            made.add(alert.alert, alert.subject, state, value, threshold, render.ago(alert.since, now))
         lines.append(made)
     else:
         lines.append(Text("✔ nothing is wrong", style="green"))
@@ -172,11 +174,11 @@ def rebuild_catalog(
     current.output.show_all(iter(current.client.rebuild_catalog(shards)), _shards_table)
 
 
-def _shards_table(shards: Sequence[Shard]) -> Table:
-    made = render.table("shard", ("jobs", "right"), "state")
+def _shards_table(shards: Sequence[Shard]) -> Listing:
+    made = Listing("shard", Column("jobs", right=True), "state")
     for shard in shards:
         state = Text("✔ complete", "green") if shard.complete else Text(f"↻ reads ledger {shard.ledger}", "yellow")
-        render.add_row(made, shard.name, render.number(shard.jobs), state)
+        made.add(shard.name, render.number(shard.jobs), state)
     return made
 
 
@@ -197,18 +199,18 @@ def resume_lane(current: Session, name: LaneName) -> None:
     current.output.show(lane, lambda: _lanes_table([lane]))
 
 
-def _lanes_table(lanes: Sequence[Lane]) -> Table:
-    made = render.table("lane", "workflows", ("running", "right"), ("waiting", "right"), "limits", "why jobs wait")
+def _lanes_table(lanes: Sequence[Lane]) -> Listing:
+    counts = [Column(name, right=True) for name in ("running", "waiting")]
+    made = Listing("lane", Column("workflows", spare=True), *counts, "limits", "why jobs wait")
     for lane in lanes:
         limits = [f"{lane.concurrency} at once"] if lane.concurrency else []
         limits += [_rate(lane.rate)] if lane.rate else []
         for limit in lane.limits:
             limits += [f"{limit.concurrency} per {limit.name}"] if limit.concurrency else []
             limits += [f"{_rate(limit.rate)} per {limit.name}"] if limit.rate else []
-        reasons = Text("‖ paused", style="yellow") if lane.paused else Text("\n".join(lane.reasons))
-        render.add_row(
-            made, lane.name, "\n".join(lane.workflows), str(lane.running), str(lane.waiting), "\n".join(limits), reasons
-        )
+        reasons = Text("‖ paused", style="yellow") if lane.paused else Text("; ".join(lane.reasons))
+        workflows, running, waiting = ", ".join(lane.workflows), str(lane.running), str(lane.waiting)
+        made.add(lane.name, workflows, running, waiting, ", ".join(limits), reasons)
     return made
 
 
@@ -229,10 +231,10 @@ def _schedules_table(schedules: Sequence[ScheduleSummary]) -> RenderableType:
     if not schedules:
         return Text("no schedules", style="bright_black")
     now = datetime.now(UTC)
-    made = render.table("schedule", "workflow", "cron", "time zone", ("next", "right"))
+    made = Listing("schedule", "workflow", "cron", Column("time zone", spare=True), "next")
     for item in schedules:
         following = Text("‖ paused", style="yellow") if item.paused else Text(render.ago(item.next_at, now))
-        render.add_row(made, item.id, item.workflow, item.cron, item.time_zone, following)
+        made.add(item.id, item.workflow, item.cron, item.time_zone, following)
     return made
 
 

@@ -11,6 +11,8 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from orchestrator.cli.listing import Listing
+
 T = TypeVar("T")
 
 
@@ -76,7 +78,8 @@ class Output:
     def say(self, text: RenderableType) -> None:
         """Print something for people only; lines of text are left whole, so that they can be copied and searched."""
         if not self.as_json:
-            self.out.print(text, soft_wrap=isinstance(text, Text))
+            shown = text.whole(self.out) if isinstance(text, Listing) and not self.out.is_terminal else text
+            self.out.print(shown, soft_wrap=isinstance(shown, Text))
 
     def warn(self, text: str) -> None:
         """Print something that makes the result less than whole."""

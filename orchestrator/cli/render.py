@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.listing import Column, Listing
 from orchestrator.client.answers import Cost, Event, Job, JobError, JobSummary, Progress, Step
 
 #: Mark and colour of each status of jobs and steps; a status that a newer server adds has neither.
@@ -30,6 +30,7 @@ _STATUS = {
     "expired": ("⧖", "bright_black"),
 }
 _BORDER = {"failed": "red", "completed": "green"}
+TOOK = Column("took", right=True, spare=True)
 #: Longest shown result or payload, in characters.
 MAX_VALUE_CHARS = 2_000
 
@@ -48,6 +49,12 @@ def ago(moment: datetime | None, now: datetime) -> str:
     if past <= timedelta():
         return f"in {length(-past)}"
     return f"{length(past)} ago" if past >= timedelta(seconds=1) else "just now"
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Return how long ago something was, in its largest unit."""
+    words = length(now - moment).split()
+    return " ".join(words[:2])
 
 
 def length(span: timedelta) -> str:
@@ -117,7 +124,7 @@ def job_panel(
     add_row(facts, "cost", _cost(job.cost))
     parts.append(facts)
     if steps:
-        parts.append(steps_table(steps, now))
+        parts.append(steps_table(steps, job.finished_at or now))
     if events:
         parts.append(Group(*(event_line(event) for event in events)))
     title = Text.assemble((job.workflow, "bold"), f" v{job.version}" if job.version != 1 else "")
@@ -172,18 +179,18 @@ def value_text(value: object) -> str:
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}… (--json shows all of it)"
 
 
-def steps_table(steps: Sequence[Step], now: datetime) -> Table:
+def steps_table(steps: Sequence[Step], now: datetime) -> Listing:
     """Return the steps of a job."""
-    made = table("step", "kind", "status", ("attempt", "right"), ("took", "right"), "")
+    made = Listing("step", Column("kind", spare=True), "status", Column("attempt", right=True), TOOK, "")
     for step in steps:
         took = length((step.finished_at or now) - step.started_at)
         if step.error is not None:
-            note: RenderableType = error_text(step.error)
+            note: str | Text = error_text(step.error)
         elif step.counters:
             note = " · ".join(f"{number(count)} {name}" for name, count in step.counters.items())
         else:
             note = "" if step.due_at is None or step.finished_at else f"due {ago(step.due_at, now)}"
-        add_row(made, step.key, step.kind, status(step.status), str(step.attempt), took, note)
+        made.add(step.key, step.kind, status(step.status), str(step.attempt), took, note)
     return made
 
 
@@ -204,13 +211,11 @@ def jobs_table(jobs: Sequence[JobSummary], now: datetime) -> RenderableType:
     """Return jobs as a table."""
     if not jobs:
         return Text("no jobs", style="bright_black")
-    made = table("job", "workflow", "status", ("created", "right"), ("took", "right"), "tags", "")
+    made = Listing("job", "workflow", "status", Column("age", right=True), TOOK, "tags")
     for job in jobs:
         took = "" if job.finished_at is None else length(job.finished_at - job.created_at)
-        note = Text(job.error or "", style="red")
-        add_row(
-            made, job.id, job.workflow, status(job.status), ago(job.created_at, now), took, " ".join(job.tags), note
-        )
+        note = Text.assemble(" ".join(job.tags), "  " if job.tags and job.error else "", (job.error or "", "red"))
+        made.add(job.id, job.workflow, status(job.status), age(job.created_at, now), took, note)
     return made
 
 
@@ -224,13 +229,4 @@ def facts_grid() -> Table:
     made = Table.grid(padding=(0, 2))
     made.add_column(style="bright_black", no_wrap=True)
     made.add_column(overflow="fold")
-    return made
-
-
-def table(*columns: str | tuple[str, str]) -> Table:
-    """Return an empty table; a column is a name, or a name and ``right``."""
-    made = Table(box=box.SIMPLE_HEAD, header_style="bright_black", pad_edge=False)
-    for index, column in enumerate(columns):
-        name, side = (column, "left") if isinstance(column, str) else column
-        made.add_column(name, justify="right" if side == "right" else "left", overflow="fold", no_wrap=index == 0)
     return made

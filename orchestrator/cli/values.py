@@ -82,4 +82,10 @@ def moment(text: str) -> datetime:
     Raises:
         typer.BadParameter: it is neither.
     """
-    return iso_time(text) if "-" in text else datetime.now(UTC) - duration(text)
+    if "-" in text:
+        return iso_time(text)
+    try:
+        return datetime.now(UTC) - duration(text)
+    except typer.BadParameter:
+        message = f"{text!r} is no time; write for instance 2026-11-26T12:00Z, or how long ago: 90m, 1d12h"
+        raise typer.BadParameter(message) from None

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import command, jobs, target, values
 from orchestrator.cli.exits import MEANINGS, Exit
 from orchestrator.cli.main import app
+from orchestrator.cli.root import session_options_last
 from orchestrator.client import Client, ConfigurationError
 from orchestrator.client.answers import JobPage
 from orchestrator.client.settings import Target
@@ -145,7 +146,31 @@ def test_failures_are_one_line_with_a_code_and_an_exit_code(
     ],
 )
 def test_a_wrong_command_line_is_told_at_once(run: Run, arguments: tuple[str, ...]) -> None:
-    run(*arguments, exit_code=Exit.USAGE)
+    assert "Usage:" in run(*arguments, exit_code=Exit.USAGE).stderr
+    assert error(run(*arguments, "--json", exit_code=Exit.USAGE))["code"] == "usage"
+
+
+@pytest.mark.parametrize("arguments", [("enqeue", "keep"), ("list", "--bogus"), ("status",), ("list", "--status", "x")])
+def test_programs_are_told_of_unknown_words_in_one_line(run: Run, arguments: tuple[str, ...]) -> None:
+    found = error(run("--json", *arguments, exit_code=Exit.USAGE))
+    assert found["code"] == "usage"
+    assert not found["message"].startswith("Value error")
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["--json", "list"], ["list", "--json"]),
+        (["--url", "u", "--api-key=k", "lanes", "pause", "x"], ["lanes", "pause", "x", "--url", "u", "--api-key=k"]),
+        (["--json", "send-event", "j", "e", "--", "-1"], ["send-event", "j", "e", "--json", "--", "-1"]),
+        (["list", "--json"], ["list", "--json"]),
+        (["--url"], ["--url"]),
+        (["--version"], ["--version"]),
+        ([], []),
+    ],
+)
+def test_options_of_every_command_may_stand_first(given: list[str], read: list[str]) -> None:
+    assert session_options_last(given) == read
 
 
 def test_waiting_tells_by_its_exit_code_how_it_ended(run: Run, api: Api) -> None:
@@ -193,6 +218,8 @@ def test_jobs_are_controlled_by_filter_after_a_yes(run: Run, api: Api) -> None:
     api.run()
     refused = run("cancel", "--workflow", "stuck", "--yes", "--json")
     assert {item["status"] for item in lines(refused)} == {"cancelled"}
+    ended = run("pause", "--workflow", "stuck", "--yes")
+    assert ended.stdout == "0 done, 0 refused, 3 left alone, whose status does not allow it\n"
 
 
 def test_events_are_sent(run: Run, api: Api) -> None:

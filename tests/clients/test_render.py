@@ -111,9 +111,9 @@ def test_steps_and_history() -> None:
         error=None,
         counters={"items": 1_500, "batches": 15},
     )
-    assert text(render.steps_table([step], NOW))[3:] == [
-        " documents   each   ● running         1   3.0 s   1,500 items · 15 batches",
-        "",
+    assert text(render.steps_table([step], NOW)) == [
+        "step       kind  status     attempt   took",
+        "documents  each  ● running        1  3.0 s  1,500 items · 15 batches",
     ]
     event = Event(id=1, at=NOW, kind="step.completed", key="load", data={"n": 1})
     assert text(render.event_line(event)) == ['12:00:30.000  step.completed  load  {"n":1}']

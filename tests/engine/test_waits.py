@@ -146,6 +146,16 @@ def test_events_before_and_after_the_wait_arrive_in_order_and_once(always_replay
     assert world.view(job_id).result == [{"yes": 1}, {"yes": 2}]
 
 
+def test_a_job_that_was_cancelled_waits_for_nothing_any_more() -> None:
+    world = world_with(Log())
+    job_id = world.start("approval", {})
+    settle(world)
+    world.call(job_id, lambda engine: engine.cancel("no more"))
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.CANCELLED
+    assert world.view(job_id).waits == ()
+
+
 def test_waiting_costs_no_alarm_until_the_timeout() -> None:
     world = world_with(Log())
     world.start("approval", {})

@@ -81,6 +81,13 @@ def test_an_unknown_workflow(api: Api) -> None:
     assert api.world.objects == {}
 
 
+def test_a_payload_that_is_no_object_is_refused_in_words(api: Api) -> None:
+    document = problem(api.post("/v1/jobs", {"workflow": "diagnostic-echo", "payload": []}), 422, "invalid_payload")
+    assert str(document["detail"]).startswith("The payload does not fit diagnostic-echo: Input should be")
+    both = problem(api.post("/v1/jobs/bulk", {"action": "cancel"}), 422, "invalid_request")
+    assert both["errors"] == [{"path": "body", "message": "either ids or filter"}]
+
+
 def test_a_payload_that_does_not_fit(api: Api) -> None:
     body = {"workflow": "diagnostic-echo", "payload": {"steps": SECRET, "fail_at": 0}}
     document = problem(api.post("/v1/jobs", body), 422, "invalid_payload")
