@@ -32,7 +32,7 @@ from steps.platform import documents
 from steps.platform.documents import Completed, Failed, Started, Totals
 from steps.platform.parser_results import Parse, parse_of
 from steps.services import services
-from steps.settle_parse import settle_later
+from steps.settle_parse import settle_later, settle_left
 
 COMPLETED = "COMPLETED"
 #: Sources whose chunks are in ``chunks.json`` from the beginning.
@@ -116,6 +116,8 @@ async def process_document(job: JobContext, payload: DocumentPayload) -> dict[st
             if started.on_pinecone:
                 await limit_pinecone_deletes(job, started.namespace_id, started.tenant_id)
             await job.step("take back", take_back, *where)
+        if served is not None:
+            await settle_left(job)
         return _stopped(document_id, completed.stopped)
     metered = None if payload.cleanup else await meter_document(job, document_id, started.namespace_id, totals.pages)
     return {
@@ -140,7 +142,7 @@ async def _remove_vectors_of_failed(job: JobContext, document_id: str, failed: F
 async def open_document(content: ParsedContent, document_id: str) -> None:
     """Look at the document: it exists, and is of a kind that can be parsed."""
     database = services().database()
-    if await documents.note_parsing(database, current_step().job_id, document_id) is not None:
+    if await documents.note_parsing(database, current_step().job_id, document_id):
         properties = await content.properties()
         await documents.note_parsed(database, document_id, properties.size_bytes, properties.mime_type)
 

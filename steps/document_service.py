@@ -100,14 +100,13 @@ async def tolerated(job: JobContext, step: StepOp[T]) -> None:
 async def request_parse(document_id: str, token_id: str, access_token: str) -> Requested | None:
     """Have the service parse the document, unless it is not to be processed any more."""
     database = services().database()
-    parsing = await documents.note_parsing(database, current_step().job_id, document_id)
-    if parsing is None:
+    if not await documents.note_parsing(database, current_step().job_id, document_id):
         return None
     found = await load_document_input(database, document_id)
     if found is None:
         return None
     body = ingest_body(Callback(token_id, access_token), found, _file_url(found))
-    return await start_parse("ingest", body, again=parsing.again)
+    return await start_parse("ingest", body)
 
 
 async def note_parse(document_id: str, data: object) -> Noted:

@@ -16,9 +16,10 @@ from steps.parser_service.results import remote_documents
 from steps.parser_service.waiting import Requested, parsed, start_parse
 from steps.platform import remote_documents as rows
 from steps.platform.document_input import parse_config
-from steps.platform.parser_results import forget_parse
+from steps.platform.parser_results import end_parse
 from steps.platform.remote_documents import RemoteCreated, RemoteKind, RemoteRequest
 from steps.services import Services, services
+from steps.settle_parse import settle_left
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -31,14 +32,18 @@ async def find_documents(job: JobContext, ingest_job_id: str, kind: RemoteKind) 
     Raises:
         StepFailedError: see :func:`steps.parser_service.waiting.parsed`; or code ``parser_service_not_configured``.
     """
-    data: object = None
+    data, again = None, False
     # A run that is tried again from its beginning finds its documents; their transaction gives its result again.
     if not await job.step("look for documents", _are_created, ingest_job_id):
         ended = await parsed(job, _ROUTES[kind], partial(request_documents, ingest_job_id, kind))
         if ended is None:
+            await settle_left(job)
             return RemoteCreated(stopped=True)
-        data = ended.data
-    return await job.transaction("create documents", _create, ingest_job_id, kind, data)
+        data, again = ended.data, ended.again
+    created = await job.transaction("create documents", _create, ingest_job_id, kind, data)
+    if created.stopped or again:
+        await settle_left(job)
+    return created
 
 
 class FoundDocuments:
@@ -105,5 +110,7 @@ async def _are_created(ingest_job_id: str) -> bool:
 async def _create(connection: Connection, ingest_job_id: str, kind: RemoteKind, data: object) -> RemoteCreated:
     settings = services().settings.ingest
     found = remote_documents(data)
-    await forget_parse(connection, current_step().job_id)
-    return await rows.create(connection, current_step().job_id, ingest_job_id, kind, found, settings)
+    created = await rows.create(connection, current_step().job_id, ingest_job_id, kind, found, settings)
+    if not created.stopped:
+        await end_parse(connection, current_step().job_id)
+    return created

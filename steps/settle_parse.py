@@ -19,6 +19,7 @@ from orchestrator import (
     JobContext,
     JobOptions,
     RetryableError,
+    StepFailedError,
     WorkflowOptions,
     current_step,
     workflow,
@@ -31,8 +32,9 @@ from steps.parser_service.results import found_documents
 from steps.parser_service.waiting import PARSE_TIMEOUT_MS
 from steps.patience import CLEANUP_RETRY
 from steps.platform.document_deletion import Contents
-from steps.platform.parser_results import Parse, finished_result, unwanted
+from steps.platform.parser_results import Parse, finished_result, parse_of, unwanted
 from steps.services import services
+from steps.unclaimed_documents import find_unclaimed
 
 #: When the service has surely ended.
 SETTLE_AFTER_MS = PARSE_TIMEOUT_MS + 600_000
@@ -40,7 +42,10 @@ BATCH = BatchSize(initial=50, minimum=1, maximum=200)
 
 
 class SettlePayload(BaseModel):
-    """Which parse. Without a document, those that it has found are asked of the service."""
+    """Which parse. Without a document, those that it has found are asked of the service.
+
+    Without a ``call_id``, or with one that was ``lost`` beside it, nobody knows them.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -56,6 +61,14 @@ class SettlePayload(BaseModel):
     call_id: str
     namespace_id: str = Field(min_length=1)
     document_id: str | None = None
+    lost: bool = False
+
+
+async def settle_left(job: JobContext) -> None:
+    """Have the parse settled that a run leaves which gives way, if it has one under way."""
+    parse = await job.step("look for a parse", parse_left)
+    if parse is not None:
+        await settle_later(job, parse)
 
 
 async def settle_later(job: JobContext, parse: Parse) -> None:
@@ -65,6 +78,7 @@ async def settle_later(job: JobContext, parse: Parse) -> None:
         "callId": parse.call_id,
         "namespaceId": parse.namespace_id,
         "documentId": parse.document_id,
+        "lost": parse.lost,
     }
     options = JobOptions(delay_ms=SETTLE_AFTER_MS)
     await job.start_child("settle parse", "settle-parse", payload, options=options, on_parent_end="keep")
@@ -73,13 +87,32 @@ async def settle_later(job: JobContext, parse: Parse) -> None:
 @workflow("settle-parse", options=WorkflowOptions(retry=CLEANUP_RETRY))
 async def settle_parse(job: JobContext, payload: SettlePayload) -> dict[str, object]:
     """Remove what was written for documents that are gone; tie the file of one that is there to its result."""
-    if payload.document_id is not None:
-        ids = [payload.document_id]
-    else:
-        ids = await job.step("ask", ask, payload.kind, payload.call_id)
     settle = partial(settle_documents, payload.namespace_id)
+    ids, unknown = await _written(job, payload)
     loop = await job.each("documents", ids, settle, state=0, batch=BATCH, unit="documents")
-    return {"removed": loop.state}
+    if not unknown:
+        return {"removed": loop.state}
+    unclaimed = await find_unclaimed(job, payload.namespace_id)
+    rest = await job.each("unclaimed documents", unclaimed, settle, state=0, batch=BATCH, unit="documents")
+    return {"removed": loop.state + rest.state}
+
+
+async def _written(job: JobContext, payload: SettlePayload) -> tuple[list[str], bool]:
+    """Return the documents that a parse has written, and whether it, or another, may have written more."""
+    if payload.document_id is not None:
+        return [payload.document_id], False
+    if not payload.call_id:
+        return [], True
+    try:
+        return await job.step("ask", ask, payload.kind, payload.call_id), payload.lost
+    except StepFailedError as error:
+        job.log("The parser service does not know what it has found", error=error.record.message)
+        return [], True
+
+
+async def parse_left() -> Parse | None:
+    """Return the parse that the running job has under way."""
+    return await parse_of(services().database(), current_step().job_id)
 
 
 async def ask(kind: Literal["ingest", "crawl", "youtube"], call_id: str) -> list[str]:

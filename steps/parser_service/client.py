@@ -81,6 +81,7 @@ class ParserService:
             RetryableError: the step may try again.
             NonRetryableError: code ``partition_error``: the service refused, or did not answer the last attempt.
         """
+        status: object = None
         try:
             started = await self._api.post(f"/{kind}", body, _Started)
         except RetryableError as error:
@@ -88,12 +89,12 @@ class ParserService:
                 raise
             message = str(error)
         except NonRetryableError as error:
-            message = str(error)
+            message, status = str(error), error.details.get("status")
         else:
             if started.call_id:
                 return started.call_id
             message = "the service named no call_id"
-        raise partition_error(message)
+        raise partition_error(message, status=status)
 
     async def poll(self, kind: Kind, call_id: str) -> Polled:
         """Ask for the result of a call. Trouble on the way is an answer, too: the callback may still come."""

@@ -23,15 +23,22 @@ class ParserServiceError(OrchestratorError):
     code = "parser_service"
 
 
-def partition_error(message: str) -> NonRetryableError:
+def partition_error(message: str, *, status: object = None) -> NonRetryableError:
     """Return the error for a parse that failed. Called inside steps.
 
     Args:
         message: what the service said, or what is wrong with its answer.
+        status: of the service's answer, if it refused to begin.
     """
     shown = _QUERY.sub("?…", message)[:_MAX_CAUSE_CHARS]
     detailed = services().settings.ingest.parser_errors == "detailed"
     text = f"{PARTITION_ERROR}: {shown}" if detailed else PARTITION_ERROR
-    error = NonRetryableError(text, code="partition_error")
+    error = NonRetryableError(text, code="partition_error", details={} if status is None else {"status": status})
     error.__cause__ = ParserServiceError(shown)
     return error
+
+
+def was_refused(error: NonRetryableError) -> bool:
+    """Tell whether the service has surely begun nothing. Of its own trouble (5xx) that is not sure."""
+    status = error.details.get("status")
+    return isinstance(status, int) and 400 <= status < 500

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from orchestrator import JobContext, StepFailedError, current_step
+from orchestrator import JobContext, NonRetryableError, StepFailedError, current_step
 from orchestrator.operations import Token
 from steps.parser_service.client import START_RETRY, Kind, ParserService, Polled
-from steps.parser_service.errors import partition_error
+from steps.parser_service.errors import partition_error, was_refused
 from steps.parser_service.requests import Body
-from steps.platform.parser_results import Parse, note_parse
+from steps.platform.parser_results import Parse, expect_parse, forget_parse, note_parse
 from steps.services import services
 
 #: The service's own limit (domain.md §2.1).
@@ -70,29 +70,38 @@ async def parsed(
     return Ended(await _result(job, kind, requested, token), requested.again)
 
 
-async def start_parse(kind: Kind, body: Body, *, again: bool = False) -> Requested:
+async def start_parse(kind: Kind, body: Body) -> Requested:
     """Have the service begin; for a ``request`` of :func:`parsed`.
+
+    That it is asked is written down before: an answer that is lost leaves a parse all the same.
 
     Args:
         kind: what is parsed.
         body: the request.
-        again: see :class:`Requested`.
 
     Raises:
         RetryableError: the step may try again.
         NonRetryableError: code ``partition_error``.
     """
-    current = services()
+    current, run_id = services(), current_step().job_id
     settings = current.settings.parser_service
-    call_id = await ParserService(current.http, settings).start(kind, body)
+    service, database = ParserService(current.http, settings), current.database()
     document_id = body.get("document_id")
     parse = Parse(
         kind=kind,
-        call_id=call_id,
         namespace_id=str(body["namespace_id"]),
         document_id=None if document_id is None else str(document_id),
     )
-    await note_parse(current.database(), current_step().job_id, parse)
+    again = await expect_parse(database, run_id, parse)
+    try:
+        call_id = await service.start(kind, body)
+    except NonRetryableError as error:
+        if was_refused(error) and not again:
+            await forget_parse(database, run_id)
+        raise
+    if parse.document_id is None:
+        # Only the service knows what it has found.
+        await note_parse(database, run_id, msgspec.structs.replace(parse, call_id=call_id, lost=again))
     return Requested(call_id, settings.poll_ms, again)
 
 

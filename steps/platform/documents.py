@@ -53,16 +53,6 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     on_pinecone: bool = False
 
 
-class Parsing(msgspec.Struct, frozen=True):
-    """A document that is about to be parsed.
-
-    Attributes:
-        again: an earlier attempt of the same run was about to have it parsed, too.
-    """
-
-    again: bool
-
-
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What a document amounts to; the carried state of its chunk loop.
 
@@ -165,22 +155,20 @@ async def check_quota(connection: Connection, document_id: str) -> None:
         raise NonRetryableError("Pages limit reached", code="pages_limit_reached")
 
 
-async def note_parsing(connection: Connection, run_id: str, document_id: str) -> Parsing | None:
-    """Turn the document to PRE_PROCESSING; None when it may not be processed any more.
+async def note_parsing(connection: Connection, run_id: str, document_id: str) -> bool:
+    """Turn the document to PRE_PROCESSING; tell whether it may be processed still.
 
     One that FAILED may: somebody has the run tried again.
     """
-    row = await connection.fetchrow(
-        """with found as (select id, status = 'PRE_PROCESSING' and $2 = any("workflowRunsIds") as again from document
-            where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED') for update)
-        update document d set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
-            "workflowRunsIds" = array_append(array_remove(d."workflowRunsIds", $2), $2),
+    tag = await connection.execute(
+        """update document set status = 'PRE_PROCESSING', "preProcessingAt" = now() at time zone 'utc',
+            "workflowRunsIds" = array_append(array_remove("workflowRunsIds", $2), $2),
             "updatedAt" = now() at time zone 'utc'
-        from found where d.id = found.id returning coalesce(found.again, false) as again""",
+        where id = $1 and status in ('PROCESSING', 'PRE_PROCESSING', 'FAILED')""",
         document_id,
         run_id,
     )
-    return None if row is None else row_as(row, Parsing)
+    return tag != "UPDATE 0"
 
 
 async def note_parsed(connection: Connection, document_id: str, size_bytes: int, mime_type: str | None) -> bool:

@@ -15,19 +15,21 @@ BATCH_INDEX = "[BATCH_INDEX]"
 
 
 class Parse(msgspec.Struct, frozen=True, kw_only=True):
-    """A parse that the service has begun.
+    """A parse that the service has begun, or may have.
 
     Attributes:
         kind: ``ingest``, ``crawl`` or ``youtube``.
         namespace_id: where it writes.
         document_id: what it writes; None when it finds documents of its own.
-        call_id: the service's name for it; empty when its answer was lost.
+        call_id: the service's name for it; empty while its answer is not known, which may be for ever.
+        lost: there may be an earlier one beside it, whose answer was lost.
     """
 
     kind: Literal["ingest", "crawl", "youtube"]
     namespace_id: str
     document_id: str | None = None
     call_id: str = ""
+    lost: bool = False
 
 
 class BatchKeys(msgspec.Struct, frozen=True):
@@ -51,24 +53,49 @@ class BatchKeys(msgspec.Struct, frozen=True):
         return [self.batch_template.replace(BATCH_INDEX, str(number)) for number in numbers]
 
 
-async def note_parse(connection: Connection, run_id: str, parse: Parse) -> None:
-    """Write down that a run has a parse under way: whoever fails or stops the run has to see to what it will leave."""
-    await connection.execute(
-        "insert into wf.effect (key, result) values ($1, $2) on conflict (key) do update set result = excluded.result",
+async def expect_parse(connection: Connection, run_id: str, parse: Parse) -> bool:
+    """Write down, before the service is asked, that a run has a parse under way; tell whether it may have another one.
+
+    Whoever fails or stops the run has to see to what it will leave, also when nobody heard the service's answer.
+    """
+    row = await connection.fetchrow(
+        """with before as (select result from wf.effect where key = $1)
+        insert into wf.effect (key, result) values ($1, $2)
+        on conflict (key) do update set result = excluded.result returning (select result from before) as before""",
         _parse_key(run_id),
         msgspec.msgpack.encode(parse),
+    )
+    if row is None or row["before"] is None:
+        return False
+    before = _decoded(row["before"])
+    return before.lost or not before.call_id
+
+
+async def note_parse(connection: Connection, run_id: str, parse: Parse) -> None:
+    """Write down what is known by now of the parse that a run has under way."""
+    await connection.execute(
+        "update wf.effect set result = $2 where key = $1", _parse_key(run_id), msgspec.msgpack.encode(parse)
     )
 
 
 async def parse_of(connection: Connection, run_id: str) -> Parse | None:
     """Return the parse that a run has under way, if it has one."""
     row = await connection.fetchrow("select result from wf.effect where key = $1", _parse_key(run_id))
-    return None if row is None else msgspec.msgpack.decode(msgspec.convert(row["result"], bytes), type=Parse)
+    return None if row is None else _decoded(row["result"])
 
 
 async def forget_parse(connection: Connection, run_id: str) -> None:
-    """Say that a run's parse has ended."""
+    """Say that a run's parse has ended, or never began."""
     await connection.execute("delete from wf.effect where key = $1", _parse_key(run_id))
+
+
+async def end_parse(connection: Connection, run_id: str) -> None:
+    """Say that the documents exist which a run's parse has found; one whose answer was lost may go on."""
+    parse = await parse_of(connection, run_id)
+    if parse is not None and parse.lost:
+        await note_parse(connection, run_id, msgspec.structs.replace(parse, call_id=""))
+    else:
+        await forget_parse(connection, run_id)
 
 
 async def note_result(connection: Connection, document_id: str, keys: BatchKeys) -> BatchKeys | None:
@@ -128,6 +155,10 @@ async def forget_result(connection: Connection, document_id: str, keys: BatchKey
         document_id,
         keys.batch_template,
     )
+
+
+def _decoded(result: object) -> Parse:
+    return msgspec.msgpack.decode(msgspec.convert(result, bytes), type=Parse)
 
 
 def _parse_key(run_id: str) -> str:
