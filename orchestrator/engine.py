@@ -261,7 +261,7 @@ class JobEngine:
         return job.status
 
     def retry(self, request: RetryJob) -> JobStatus:
-        """Run an ended job again: from the steps that gave up, a named step, or scratch.
+        """Run an ended job again: from the steps that gave up, a named step, or scratch (see ``retried_from``).
 
         Finished steps before that point keep their results; children of the forgotten ones are new jobs.
 
@@ -275,7 +275,7 @@ class JobEngine:
             raise ConflictError(f"The job is {job.status}; only a job that has ended is retried")
         if job.status is JobStatus.COMPLETED and not self.journal.failed_steps(1):
             raise ConflictError("The job has completed, and none of its steps gave up: there is nothing to retry")
-        self._state.reopen(job, undone=forget_steps(self.journal, request))
+        self._state.reopen(job, undone=forget_steps(self.journal, job, request, self._registry))
         self._record(job, "job.retried")
         return job.status
 

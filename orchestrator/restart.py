@@ -8,13 +8,20 @@ from orchestrator.compensation import SCOPE, any_undone
 from orchestrator.errors import ConflictError, InvalidRequestError
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import StepStatus
-from orchestrator.model import RetryJob, StepRow
+from orchestrator.model import JobRow, RetryJob, StepRow
+from orchestrator.workflow import Registry
 
 
-def forget_steps(journal: Journal, request: RetryJob) -> bool:
+def forget_steps(journal: Journal, job: JobRow, request: RetryJob, registry: Registry) -> bool:
     """Forget the steps that are to run again, and the starts of children that went down with the job.
 
     A job whose steps were undone begins from scratch. Returns whether that is so.
+
+    Args:
+        journal: the job's.
+        job: the job.
+        request: where it is to begin again.
+        registry: its workflow may begin from scratch.
 
     Raises:
         InvalidRequestError: there is no such step (code ``unknown_step``).
@@ -30,7 +37,7 @@ def forget_steps(journal: Journal, request: RetryJob) -> bool:
             raise InvalidRequestError(f"The job has no step {request.from_step[:80]!r}", code="unknown_step")
     for scope in (SCOPE, "on_failure/", "on_cancel/"):
         journal.forget_steps_of(scope)
-    if request.scratch or undone:
+    if request.scratch or undone or (first is None and _begins_from_scratch(job, registry)):
         journal.forget_steps_from(0)
     elif first is not None:
         journal.forget_steps_from(first.seq)
@@ -39,6 +46,10 @@ def forget_steps(journal: Journal, request: RetryJob) -> bool:
             journal.forget_step(row.key)
             _forget_start_of(journal, row)
     return undone
+
+
+def _begins_from_scratch(job: JobRow, registry: Registry) -> bool:
+    return job.workflow in registry and registry.get(job.workflow).options.retried_from == "scratch"
 
 
 def _forget_start_of(journal: Journal, row: StepRow) -> None:

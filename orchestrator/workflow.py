@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Callable, Coroutine, Iterator
 from string import Formatter
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -64,6 +64,9 @@ class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: Hook | None = None
     #: Runs once, durably, when the job is cancelled.
     on_cancel: Hook | None = None
+    #: Where its jobs begin again when they are retried and nothing else is asked for: what earlier steps of a job found
+    #: out, or did, may be true no longer.
+    retried_from: Literal["failed_steps", "scratch"] = "failed_steps"
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from orchestrator import JobContext, LanePolicy, WorkflowOptions, current_step, 
 from orchestrator.ports import Connection
 from steps.contents import remove_objects, store_of
 from steps.deletion import DELETE_RETRY, PROCESSING, limit_pinecone_deletes, stop_runs
+from steps.patience import ROW_RETRY
 from steps.platform import document_deletion
 from steps.platform.document_deletion import Contents, DoomedDocument, Removed
 from steps.services import services
@@ -35,7 +36,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
     """Let the deletion be requested again (W-01)."""
     if not isinstance(payload, DeleteDocumentPayload):
         raise TypeError(type(payload).__name__)
-    await job.step("fail", _fail, payload.document_id, error)
+    await job.options(retry=ROW_RETRY).step("fail", _fail, payload.document_id, error)
 
 
 @workflow(
@@ -47,6 +48,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         tags=("doc_{document_id}",),
         on_failure=give_up,
         on_cancel=give_up,
+        retried_from="scratch",
     ),
 )
 async def delete_document(job: JobContext, payload: DeleteDocumentPayload) -> dict[str, object]:

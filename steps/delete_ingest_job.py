@@ -27,6 +27,7 @@ from orchestrator import (
 )
 from steps.contents import remove_contents
 from steps.deletion import DELETE_RETRY, INGESTION, PROCESSING, delete_downwards, stop_runs
+from steps.patience import ROW_RETRY
 from steps.platform import deletion, document_deletion
 from steps.platform.deletion import DoomedIngestJob
 from steps.platform.document_deletion import Contents
@@ -64,8 +65,9 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
     if not isinstance(payload, DeleteIngestJobPayload):
         raise TypeError(type(payload).__name__)
     documents = DocumentsOf(payload.job_id)
-    await job.each("fail documents", documents, partial(_fail_documents, error), state=None, batch=MARK_BATCH)
-    await job.step("fail", _fail, payload.job_id, error)
+    fail = partial(_fail_documents, error)
+    await job.each("fail documents", documents, fail, state=None, batch=MARK_BATCH, retry=ROW_RETRY)
+    await job.options(retry=ROW_RETRY).step("fail", _fail, payload.job_id, error)
 
 
 @workflow(
@@ -77,6 +79,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         tags=("job_{job_id}",),
         on_failure=give_up,
         on_cancel=give_up,
+        retried_from="scratch",
     ),
 )
 async def delete_ingest_job(job: JobContext, payload: DeleteIngestJobPayload) -> dict[str, object]:

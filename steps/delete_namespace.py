@@ -13,6 +13,7 @@ from orchestrator import ChildRequest, JobContext, LanePolicy, Page, WorkflowOpt
 from steps.contents import remove_prefix, store_of
 from steps.delete_ingest_job import uncounted
 from steps.deletion import DELETE_RETRY, delete_downwards, limit_pinecone_deletes
+from steps.patience import ROW_RETRY
 from steps.platform import deletion
 from steps.platform.deletion import DoomedNamespace
 from steps.redis import redis_for
@@ -38,7 +39,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
     """Let the deletion be requested again (W-01)."""
     if not isinstance(payload, DeleteNamespacePayload):
         raise TypeError(type(payload).__name__)
-    await job.step("reopen", _reopen, payload.namespace_id)
+    await job.options(retry=ROW_RETRY).step("reopen", _reopen, payload.namespace_id)
 
 
 @workflow(
@@ -50,6 +51,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         tags=("ns_{namespace_id}",),
         on_failure=give_up,
         on_cancel=give_up,
+        retried_from="scratch",
     ),
 )
 async def delete_namespace(job: JobContext, payload: DeleteNamespacePayload) -> dict[str, object]:

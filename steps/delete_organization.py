@@ -11,6 +11,7 @@ from orchestrator import ChildRequest, JobContext, LanePolicy, Page, WorkflowOpt
 from steps.delete_ingest_job import uncounted
 from steps.delete_namespace import drop_cached_webhooks
 from steps.deletion import DELETE_RETRY, delete_downwards
+from steps.patience import ROW_RETRY
 from steps.platform import deletion
 from steps.services import services
 
@@ -32,7 +33,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
     """Let the deletion be requested again (W-01)."""
     if not isinstance(payload, DeleteOrganizationPayload):
         raise TypeError(type(payload).__name__)
-    await job.step("reopen", _reopen, payload.organization_id)
+    await job.options(retry=ROW_RETRY).step("reopen", _reopen, payload.organization_id)
 
 
 @workflow(
@@ -44,6 +45,7 @@ async def give_up(job: JobContext, payload: BaseModel, error: str) -> None:
         tags=("org_{organization_id}",),
         on_failure=give_up,
         on_cancel=give_up,
+        retried_from="scratch",
     ),
 )
 async def delete_organization(job: JobContext, payload: DeleteOrganizationPayload) -> dict[str, object]:

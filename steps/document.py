@@ -27,7 +27,7 @@ from steps.document_chunks import (
 from steps.document_service import Served, process_by_service, tolerated
 from steps.meter_document import meter_document
 from steps.parser_service.leftovers import drop_batches
-from steps.patience import CLEANUP_RETRY
+from steps.patience import CLEANUP_RETRY, ROW_RETRY
 from steps.platform import documents
 from steps.platform.documents import Completed, Failed, Started, Totals
 from steps.platform.parser_results import Parse, parse_of
@@ -64,7 +64,7 @@ async def fail_document(job: JobContext, payload: BaseModel, error: str) -> None
     if not isinstance(payload, DocumentPayload):
         raise TypeError(type(payload).__name__)
     document_id, retry = payload.document_id, job.options(retry=CLEANUP_RETRY)
-    failed = await job.step("fail", _fail, document_id, payload.ingest_job_id, error)
+    failed = await job.options(retry=ROW_RETRY).step("fail", _fail, document_id, payload.ingest_job_id, error)
     await job.gather(
         retry.step("drop batches", drop_batches, [document_id]),
         retry.step("drop pieces", drop_chunk_pieces),

@@ -26,6 +26,7 @@ from steps import ingest_status
 from steps.document import DATABASE_RETRY
 from steps.ingest_remote import FoundDocuments, find_documents
 from steps.ingest_status import Processed
+from steps.patience import ROW_RETRY
 from steps.platform import documents, ingest_jobs
 from steps.platform.ids import MAX_DOCUMENTS
 from steps.platform.ingest_jobs import Begun, Created, Outcome
@@ -59,7 +60,7 @@ async def fail_ingestion(job: JobContext, payload: BaseModel, error: str) -> Non
     """Write why the ingest job failed; its documents stay as they are."""
     if not isinstance(payload, IngestionPayload):
         raise TypeError(type(payload).__name__)
-    parse = await job.step("fail", _fail, payload.job_id, error)
+    parse = await job.options(retry=ROW_RETRY).step("fail", _fail, payload.job_id, error)
     if parse is not None:
         await settle_later(job, parse)
 

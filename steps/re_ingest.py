@@ -30,6 +30,7 @@ from steps import ingest_status
 from steps.document import DATABASE_RETRY
 from steps.ingest import MAX_ACTIVE_MS, WINDOW
 from steps.ingest_status import Processed
+from steps.patience import ROW_RETRY
 from steps.platform import resync
 from steps.platform.document_deletion import Contents
 from steps.platform.resync import Entered, Outcome
@@ -59,7 +60,7 @@ async def fail_re_ingestion(job: JobContext, payload: BaseModel, error: str) -> 
     """Write why the ingest job failed; its documents stay as they are."""
     if not isinstance(payload, ReIngestPayload):
         raise TypeError(type(payload).__name__)
-    await job.step("fail", _fail, payload.job_id, error)
+    await job.options(retry=ROW_RETRY).step("fail", _fail, payload.job_id, error)
 
 
 @workflow(

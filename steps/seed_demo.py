@@ -43,7 +43,7 @@ from steps.document import DATABASE_RETRY
 from steps.document_chunks import drop_chunk_pieces, remove_vectors, take_back
 from steps.parsing import HttpReader
 from steps.parsing.json_elements import ArrayPosition, Elements
-from steps.patience import CLEANUP_RETRY
+from steps.patience import CLEANUP_RETRY, ROW_RETRY
 from steps.platform import demo, documents
 from steps.platform.demo import DemoDocument
 from steps.platform.document_input import load_vector_store_config
@@ -89,7 +89,7 @@ async def fail_seeding(job: JobContext, payload: BaseModel, error: str) -> None:
     if not isinstance(payload, SeedPayload):
         raise TypeError(type(payload).__name__)
     ingest_job_id = demo_job_id(payload.namespace_id, payload.template_id)
-    begun = await job.step("fail", _fail, ingest_job_id, error)
+    begun = await job.options(retry=ROW_RETRY).step("fail", _fail, ingest_job_id, error)
     await job.options(retry=CLEANUP_RETRY).step("drop pieces", drop_chunk_pieces)
     for each in begun:
         retry = job.options(key=each, retry=CLEANUP_RETRY)

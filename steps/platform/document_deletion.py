@@ -121,12 +121,18 @@ async def remove(
 
 
 async def fail(connection: Connection, document_ids: Sequence[str], message: str) -> None:
-    """Turn documents whose deletion gave up to FAILED, so that it can be requested again (W-01)."""
+    """Turn documents whose deletion gave up to FAILED, so that it can be requested again (W-01).
+
+    The error of one over the quota says that it was never counted: that is remembered before it is written over (W-10).
+    """
     await connection.execute(
-        """with locked as (select id from document where id = any($1::text[]) order by id for update)
+        """with locked as (select id, error from document
+            where id = any($1::text[]) and status in ('QUEUED_FOR_DELETE', 'DELETING') order by id for update),
+        remembered as (insert into wf.counted_document (document_id, counted, pages)
+            select id, false, 0 from locked where error = 'Pages limit exceeded' on conflict (document_id) do nothing)
         update document d set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
             "updatedAt" = now() at time zone 'utc'
-        from locked l where d.id = l.id and d.status in ('QUEUED_FOR_DELETE', 'DELETING')""",
+        from locked l where d.id = l.id""",
         list(document_ids),
         message,
     )
