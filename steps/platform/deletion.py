@@ -166,7 +166,16 @@ async def remove_namespace(connection: Connection, namespace_id: str, *, exact: 
 
 
 async def _disable_webhooks_of(connection: Connection, namespace_id: str) -> None:
-    """Disable the webhooks that only this namespace is linked to, and all delivery when none is left enabled."""
+    """Disable the webhooks that only this namespace is linked to, and all delivery when none is left enabled.
+
+    The locks make namespaces that go at the same time see each other's links, and what the other has disabled.
+    """
+    await connection.fetch(
+        """select w.id from "Webhook" w where exists (
+            select 1 from "NamespaceWebhook" l where l."webhookId" = w.id and l."namespaceId" = $1)
+        order by w.id for update""",
+        namespace_id,
+    )
     disabled = await connection.fetch(
         """update "Webhook" w set "disabledAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc'
         where w."disabledAt" is null
@@ -176,10 +185,12 @@ async def _disable_webhooks_of(connection: Connection, namespace_id: str) -> Non
         namespace_id,
     )
     if disabled:
+        organization_id = str(disabled[0]["organization_id"])
+        await connection.fetchrow("select 1 from organization where id = $1 for no key update", organization_id)
         await connection.execute(
             """update organization set "webhookEnabled" = false where id = $1 and not exists (
                 select 1 from "Webhook" w where w."organizationId" = $1 and w."disabledAt" is null)""",
-            str(disabled[0]["organization_id"]),
+            organization_id,
         )
 
 

@@ -109,7 +109,13 @@ async def mendable(job: JobContext, payload: Nothing) -> str:
     return result
 
 
-ALL = [approval, impatient, outside, watched, mendable]
+@workflow("erasing", options=WorkflowOptions(retried_from="scratch"))
+async def erasing(job: JobContext, payload: Nothing) -> str:
+    await job.step("first", note, "first")
+    return await job.step("fragile", breakable)
+
+
+ALL = [approval, impatient, outside, watched, mendable, erasing]
 
 
 def world_with(services: Log, *, always_replay: bool = False) -> World:
@@ -305,6 +311,23 @@ def test_a_failed_job_is_retried_from_scratch_or_a_named_step() -> None:
         asyncio.run(world.run())
         assert world.view(job_id).status is JobStatus.COMPLETED
         assert services.calls[3:] == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [(RetryJob(), ["first", "breakable"]), (RetryJob(from_step="fragile"), ["breakable"])],
+)
+def test_a_workflow_may_begin_from_scratch_unless_a_step_is_named(request_: RetryJob, expected: list[str]) -> None:
+    services = Log()
+    world = world_with(services)
+    job_id = world.start("erasing", {})
+    asyncio.run(world.run())
+    assert world.view(job_id).status is JobStatus.FAILED
+    services.broken = False
+    services.calls.clear()
+    world.call(job_id, lambda engine: engine.retry(request_))
+    asyncio.run(world.run())
+    assert (world.view(job_id).status, services.calls) == (JobStatus.COMPLETED, expected)
 
 
 def test_cancelling_runs_the_hook_and_ends() -> None:
