@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from orchestrator.errors import NonRetryableError
 from orchestrator.ports import Http
 from steps.json_api import JsonApi
 from steps.vectors import Match, MetadataValue, VectorRow, delete_each
 from steps.vectors.metadata import stored_metadata
 
 API_VERSION = "2025-01"
+#: What a row's metadata may take as JSON, its text included, and what an upsert may, with room for what is around its
+#: rows (https://docs.pinecone.io/reference/api/database-limits/operation-limits).
+MAX_METADATA_BYTES = 40_960
+MAX_UPSERT_BYTES = 2_000_000
 
 
 class _Done(msgspec.Struct, frozen=True):
@@ -54,13 +59,9 @@ class PineconeStore:
 
     async def upsert(self, rows: Sequence[VectorRow]) -> None:
         """See :class:`steps.vectors.VectorStore`."""
-        if not rows:
-            return
-        vectors = [
-            {"id": row.id, "values": row.vector, "metadata": {**stored_metadata(row.metadata), "text": row.text}}
-            for row in rows
-        ]
-        await self._api.post("/vectors/upsert", {"vectors": vectors, "namespace": self._namespace}, _Done)
+        vectors = [_encoded(row) for row in rows]
+        for group in _groups(vectors):
+            await self._api.post("/vectors/upsert", {"vectors": group, "namespace": self._namespace}, _Done)
 
     async def delete_document(self, document_id: str) -> int | None:
         """See :class:`steps.vectors.VectorStore`; the count is never known."""
@@ -94,6 +95,32 @@ class PineconeStore:
 def document_filter(document_id: str) -> dict[str, str]:
     """Return the filter that picks a document's rows."""
     return {"documentId": document_id}
+
+
+def _encoded(row: VectorRow) -> msgspec.Raw:
+    metadata = msgspec.json.encode({**stored_metadata(row.metadata), "text": row.text})
+    if len(metadata) > MAX_METADATA_BYTES:
+        raise NonRetryableError(
+            f"Pinecone takes {MAX_METADATA_BYTES} bytes of metadata a chunk, its text included, and {row.id} has "
+            f"{len(metadata)}: choose a smaller chunkSize or less metadata",
+            code="vector_metadata_too_large",
+        )
+    vector = {"id": row.id, "values": row.vector, "metadata": msgspec.Raw(metadata)}
+    return msgspec.Raw(msgspec.json.encode(vector))
+
+
+def _groups(vectors: Sequence[msgspec.Raw]) -> list[list[msgspec.Raw]]:
+    """Return the rows in groups that fit one request each."""
+    groups: list[list[msgspec.Raw]] = []
+    room = 0
+    for vector in vectors:
+        size = len(bytes(vector)) + 1
+        if size > room:
+            groups.append([])
+            room = MAX_UPSERT_BYTES
+        groups[-1].append(vector)
+        room -= size
+    return groups
 
 
 def _match(scored: _Scored) -> Match:

@@ -177,7 +177,10 @@ class _PineconeQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel")
 
 
 class PineconeStub:
-    """An index of any one dimension; numbers in metadata become floats."""
+    """An index of any one dimension; numbers in metadata become floats.
+
+    An upsert has at most 2 MB, and each of its rows 40 KB of metadata (Pinecone's operation limits).
+    """
 
     def __init__(self) -> None:
         self.namespaces: dict[str, dict[str, _PineconeRow]] = {}
@@ -189,6 +192,8 @@ class PineconeStub:
             return _pinecone_error("unsupported version", 400)
         try:
             match request.path:
+                case "/vectors/upsert" if len(request.body) > 2_097_152:
+                    return _pinecone_error(f"Request size {len(request.body)} exceeds the maximum of 2097152", 400)
                 case "/vectors/upsert":
                     return self._upsert(msgspec.json.decode(request.body, type=_PineconeUpsert))
                 case "/vectors/delete":
@@ -205,6 +210,10 @@ class PineconeStub:
         lengths = {len(row.values) for row in [*everything, *upsert.vectors]}
         if not upsert.vectors or len(lengths) != 1:
             return _pinecone_error(f"vectors must have the index's one length, not {sorted(lengths)}", 400)
+        size = max(len(msgspec.json.encode(row.metadata)) for row in upsert.vectors)
+        if size > 40_960:
+            message = f"metadata size is {size} bytes, which exceeds the limit of 40960 bytes per vector"
+            return _pinecone_error(message, 400)
         if any(key.startswith("$") for row in upsert.vectors for key in row.metadata):
             return _pinecone_error("metadata keys must not start with $", 400)
         self.namespaces.setdefault(upsert.namespace, {}).update({row.id: row for row in upsert.vectors})

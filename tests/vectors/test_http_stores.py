@@ -11,7 +11,7 @@ import pytest
 from local.http import HttpxHttp
 from orchestrator.errors import NonRetryableError, OrchestratorError, RetryableError
 from orchestrator.ports import Http
-from steps.vectors import VectorRow, VectorStore
+from steps.vectors import MetadataValue, VectorRow, VectorStore
 from steps.vectors.config import VectorStoreSettings, parse_vector_store_config
 from steps.vectors.factory import vector_store_for
 from tests.embeddings.stub_server import Answer, Reply, Rerouted, StubServer, json_reply
@@ -102,6 +102,7 @@ class TestTurbopuffer(VectorStoreConformance):
 @pytest.mark.parametrize("backend", PINECONE[:1], ids=lambda backend: backend.name, indirect=True)
 class TestPinecone(VectorStoreConformance):
     counts_deletes = False
+    longest_text = 40_000
 
 
 def test_every_config_reaches_its_provider(stores: Stores, stub: StubServer) -> None:
@@ -285,3 +286,38 @@ def test_vectors_of_another_length_are_refused(stores: Stores) -> None:
             await store.query([1.0, 0.0], top_k=1)
 
     using(stores, scenario)
+
+
+@pytest.mark.parametrize("backend", PINECONE[:1], indirect=True)
+def test_pinecone_takes_two_megabytes_at_a_time(stores: Stores, stub: StubServer) -> None:
+    """Thirty chunks of long texts and long vectors are more than one request may have."""
+    vector = [0.0123456789012345678 + at / 1e9 for at in range(3_072)]
+    rows = [VectorRow(f"d1#{at}", vector, "é" * 15_000, {"documentId": "d1"}) for at in range(30)]
+
+    async def scenario(store_for: StoreFor) -> None:
+        store = store_for("ns1", None)
+        await store.upsert(rows)
+        found = await store.query(vector, top_k=100)
+        assert {match.id for match in found} == {item.id for item in rows}
+
+    using(stores, scenario)
+    sizes = [len(request.body) for request in stub.received if request.path == "/vectors/upsert"]
+    assert sum(sizes) > 2_097_152
+    assert len(sizes) == 2
+
+
+@pytest.mark.parametrize("backend", PINECONE[:1], indirect=True)
+def test_a_chunk_that_pinecone_cannot_hold_is_refused_by_name(stores: Stores, stub: StubServer) -> None:
+    metadata: dict[str, MetadataValue] = {"documentId": "d1"}
+    fits = 40_960 - len(msgspec.json.encode({**metadata, "text": ""}))
+
+    async def scenario(store_for: StoreFor) -> None:
+        store = store_for("ns1", None)
+        await store.upsert([VectorRow("d1#a", EAST, "x" * fits, metadata)])
+        with pytest.raises(NonRetryableError) as raised:
+            await store.upsert([row("d1", "b", EAST), VectorRow("d1#c", EAST, "x" * (fits + 1), metadata)])
+        assert raised.value.error_code == "vector_metadata_too_large"
+        assert "takes 40960 bytes of metadata a chunk, its text included, and d1#c has 40961" in str(raised.value)
+
+    using(stores, scenario)
+    assert [request.path for request in stub.received] == ["/vectors/upsert"]
