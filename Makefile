@@ -19,7 +19,7 @@ WORKER_READY := build/worker-packages/.installed
 install: $(PYTHON_READY) $(PACKAGE_READY) $(NODE_READY) $(WORKER_READY)
 
 dev: install
-	@exec $(BIN)/python -m local
+	@exec $(BIN)/python -m local --reload
 
 demo: install
 	@exec $(BIN)/python -m local.demo
@@ -109,6 +109,7 @@ $(PYTHON_READY): requirements.lock
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) must be Python 3.11 or newer, with its venv module; name another with PYTHON=…"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo 'Installing Python packages, Node and Postgres into .venv' >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || \
 		{ echo "error: the Python packages of requirements.lock could not be downloaded from PyPI"; exit 1; }
 	@$(BIN)/python -m local.node_link
@@ -121,11 +122,13 @@ $(PACKAGE_READY): pyproject.toml $(PYTHON_READY)
 
 # Install scripts stay off: every binary comes inside a package.
 $(NODE_READY): package-lock.json .npmrc $(PYTHON_READY)
-	@$(BIN)/npm ci --ignore-scripts --no-progress --loglevel=error || \
+	@echo "Installing workerd's packages into node_modules" >&2
+	@$(BIN)/npm ci --ignore-scripts --no-progress --loglevel=error >/dev/null || \
 		{ echo "error: the packages of package-lock.json could not be downloaded from npm"; exit 1; }
 	@touch $@
 
 $(WORKER_READY): requirements-worker.lock $(PYTHON_READY) $(NODE_READY)
+	@echo "Bringing the Worker's own packages, and compiling them" >&2
 	@$(BIN)/python -m local.wheels || \
 		{ echo "error: the Worker's packages of requirements-worker.lock could not be downloaded from PyPI"; exit 1; }
 	@$(BIN)/python -m local.bundle

@@ -10,7 +10,7 @@ from typing import Protocol
 from durable.catalog import Catalog
 from durable.ledger import Entry, EntryPage, EntryQuery
 from durable.placement import LEDGERS
-from durable.recovery import Page, following
+from durable.recovery import WAITS, Page, following
 from durable.turns import in_turns
 from orchestrator.errors import OrchestratorError, RetryableError, UnknownJobError
 from orchestrator.model import JobSummary
@@ -52,7 +52,7 @@ async def read_ledger(catalog: Catalog, port: JobsPort, source: int, after: str)
     found = await port.ledger_entries(source, EntryQuery(catalog.name, after))
     if not found.complete:
         # What it has lost it gets from the shards that are whole; this one would miss what comes last.
-        raise RetryableError("The ledger is being recovered itself", code="ledger_recovering")
+        raise RetryableError("The ledger is being recovered itself", code=WAITS)
     answered = await in_turns(found.entries, lambda entry: _take(catalog, port, entry), at_once=CONCURRENCY)
     return Page(following(source, found.after, LEDGERS), skipped=answered.count(False))
 

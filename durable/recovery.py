@@ -12,6 +12,7 @@ from typing import LiteralString, Protocol
 import msgspec
 
 from orchestrator.columns import integer, text
+from orchestrator.errors import RetryableError
 from orchestrator.logs import describe
 from orchestrator.ports import Alarm, Clock, Sql
 from orchestrator.wakeup import Wakeup
@@ -21,6 +22,8 @@ from orchestrator.wakeup import Wakeup
 AGAIN_MS = 600_000
 #: A page that died with its object's memory is asked for again after this.
 WATCHDOG_MS = 60_000
+#: The code of a source that is being made again itself: it is asked later, and nothing is wrong.
+WAITS = "ledger_recovering"
 
 TABLE: LiteralString = """create table if not exists recovery (
     id integer primary key check (id = 1), source integer, after text, passes integer, skipped integer,
@@ -199,7 +202,9 @@ class Recoverer:
             await self._page()
         except Exception as error:
             failed = True
-            self._platform.log("warning", "recovery.failed", {"object": self._what, "error": describe(error)})
+            waits = isinstance(error, RetryableError) and error.error_code == WAITS
+            level, event = ("info", "recovery.waits") if waits else ("warning", "recovery.failed")
+            self._platform.log(level, event, {"object": self._what, "error": describe(error)})
         finally:
             self._wakeup.ticking = False
         self._wakeup.after_tick(failed=failed, idle=False)

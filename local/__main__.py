@@ -10,8 +10,9 @@ from pathlib import Path
 
 from local.bundle import BundleError
 from local.classes import ExportError
-from local.launcher import PACKAGES, ROOT, Options, run
+from local.launcher import ROOT, run
 from local.logs import LaunchError
+from local.options import PACKAGES, Options
 from local.state import StateInUseError
 
 
@@ -26,6 +27,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--no-services", action="store_true", help="start neither Postgres nor embeddings")
     parser.add_argument("--database-port", type=int, help="the Worker reaches Postgres through this loopback port")
     parser.add_argument("--frozen-clock", action="store_true", help="the Worker's clock moves on I/O only")
+    parser.add_argument("--reload", action="store_true", help="begin again when the Worker's sources change")
     given = parser.parse_args(arguments)
     packages = tuple(item.resolve() for item in given.package) if given.package else PACKAGES
     return Options(
@@ -37,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         services=not given.no_services,
         database_port=given.database_port,
         frozen_clock=given.frozen_clock,
+        reload=given.reload,
     )
 
 

@@ -44,6 +44,10 @@ class Bundle:
     library: Path
     files: Path
 
+    def stamp(self) -> str:
+        """Return what changes with any input, and with nothing else."""
+        return "".join(_stamp_file(path).read_text() for path in (self.stdlib, self.library, self.files))
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -151,7 +155,7 @@ def _python_files(root: Path, entry: Path) -> Iterator[str]:
 def _write(root: Path, target: Path, trees: list[Tree], *, with_sources: bool) -> None:
     digests = {(tree, name): _digest(tree, name) for tree in trees for name in tree.names}
     stamp = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
-    stamp_file = target.with_suffix(".stamp")
+    stamp_file = _stamp_file(target)
     if target.is_file() and stamp_file.is_file() and stamp_file.read_text() == stamp:
         return
     cache = root / "build" / "bytecode"
@@ -168,6 +172,10 @@ def _write(root: Path, target: Path, trees: list[Tree], *, with_sources: bool) -
                 _add(archive, _bytecode_name(name, beside_source=with_sources), compiled.read_bytes())
     partial.rename(target)
     stamp_file.write_text(stamp)
+
+
+def _stamp_file(archive: Path) -> Path:
+    return archive.with_suffix(".stamp")
 
 
 def _digest(tree: Tree, name: str) -> str:
@@ -204,7 +212,15 @@ def _compile(root: Path, missing: dict[tuple[Tree, str], Path]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise BundleError(f"a Python source does not compile:\n{done.stderr.strip()}")
+        raise BundleError(_told(done.stdout, done.stderr))
+
+
+def _told(answer: str, log: str) -> str:
+    """Return what the compiler says of the sources, each with its file and line."""
+    try:
+        return "\n".join(json.loads(answer)["errors"])
+    except (ValueError, KeyError):
+        return f"Python sources could not be compiled:\n{log.strip()[-2_000:]}"
 
 
 if __name__ == "__main__":

@@ -99,8 +99,10 @@ async function bootPython(mf) {
   const body = await answer.text();
   if (answer.ok) return undefined;
   const lines = (body.startsWith("{") ? JSON.parse(body).detail : body).trim().split("\n");
-  // The last error line of a Python traceback says what went wrong; the log has the rest.
-  return lines.findLast((line) => /^[\w.]+(Error|Exception|Exit|Interrupt)\b/.test(line)) ?? lines.at(-1);
+  // The last error line of a Python traceback says what went wrong, and its last line in our code where; the log has the rest.
+  const error = lines.findLast((line) => /^[\w.]+(Error|Exception|Exit|Interrupt)\b/.test(line)) ?? lines.at(-1);
+  const places = [...body.matchAll(/\/site-packages\/([^"\\]+)\\*", line (\d+)/g)];
+  return places.length ? `${error} (${places.at(-1)[1]}, line ${places.at(-1)[2]})` : error;
 }
 
 /** Fires the crons at every full minute: miniflare knows them but has no clock for them. */

@@ -43,8 +43,18 @@ def locked(state: Path) -> Generator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StateInUseError(f"the state directory {state} is in use by another process") from error
+            raise StateInUseError(_in_use(state)) from error
         yield
+
+
+def _in_use(state: Path) -> str:
+    try:
+        info = read_info(state)
+    except (OSError, msgspec.MsgspecError):
+        holder = "another process"
+    else:
+        holder = f"the stack at {info.url} (process {info.pid})"
+    return f"the state directory {state} is in use by {holder}; end that one, or choose another folder with STATE=…"
 
 
 def api_key(state: Path) -> str:

@@ -153,8 +153,10 @@ class Registry:
         #: The lanes of the workflows, by name.
         self.lanes: dict[str, LanePolicy] = {}
         for item in workflows:
-            if self._by_name.setdefault(item.name, item) is not item:
-                raise DefinitionError(f"Two workflows are named {item.name!r}")
+            other = self._by_name.setdefault(item.name, item)
+            if other is not item:
+                places = f"{other.main.__module__} and {item.main.__module__}"
+                raise DefinitionError(f"Two workflows are named {item.name!r}, in {places}")
             lane = item.options.lane
             if lane is not None and self.lanes.setdefault(lane.name, lane) != lane:
                 raise DefinitionError(f"Two workflows say different limits of lane {lane.name!r}")

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from local.bundle import ROOT
-from local.launcher import PACKAGES
 from local.load.counter import Counter
 from local.load.plan import SHOWN, Findings, FoundJob, Plan, faults, most_at_once, plan
 from local.load.run import Caller, timed
+from local.options import PACKAGES
 from local.process import LocalStack, StackError
 from orchestrator.client import ClientError
 

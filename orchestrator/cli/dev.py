@@ -30,7 +30,8 @@ def dev(
 ) -> None:
     """Run the local stack in the foreground: the Worker in workerd, queues, R2, Postgres, embeddings.
 
-    Other commands find it by themselves. A second start on the same state resumes every job.
+    Other commands find it by themselves. Code that is saved is loaded at once, and jobs under way go on with it, as
+    after a deployment. A second start on the same state resumes every job.
     """
     with failures(Output(sys.stdout, sys.stderr, as_json=False)):
         root = project_root(Path.cwd())
@@ -38,7 +39,7 @@ def dev(
             raise ConfigurationError("The local stack is part of the project: run this in a checkout of it")
         python = root / ".venv" / "bin" / "python"
         program = str(python if python.is_file() else sys.executable)
-        options = ["--port", str(port)]
+        options = ["--reload", "--port", str(port)]
         if state is not None:
             options += ["--state", str(state.resolve())]
         os.chdir(root)

@@ -78,6 +78,7 @@ def test_what_was_lost_comes_back_in_full(lost: str) -> None:
         assert missing
         assert {catalog.layout.shard_of(job_id) for job_id in missing} <= set(page.incomplete)
         await catalog.settle()
+        assert [line for line in catalog.logs if line[0] == "warning"] == []  # waiting for each other is no failure
         after = await everything(catalog)
         assert (known(after), after.incomplete) == (known(before), [])
         assert await catalog.catalog.counts(CountsQuery(now_ms=0, grace_ms=0, window_ms=0)) == counts

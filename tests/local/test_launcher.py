@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from local import state
 from local.bundle import ROOT
 from local.process import LocalStack, wait_until
 
-from .conftest import PROBE_ARGUMENTS
+from .conftest import PROBE, PROBE_ARGUMENTS
 
 
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +61,8 @@ def test_a_state_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
     with state.locked(tmp_path):
         done = launch("--port", "0", "--state", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: the state directory {tmp_path} is in use by another process\n"
+    held = f"error: the state directory {tmp_path} is in use by another process; end that one, or choose another folder"
+    assert done.stderr == f"{held} with STATE=…\n"
 
 
 def write_worker(folder: Path, body: str) -> tuple[str, ...]:
@@ -78,7 +80,42 @@ def test_a_worker_that_cannot_be_imported_is_refused(tmp_path: Path) -> None:
     done = launch(*write_worker(tmp_path, classes))
     assert done.returncode == 1
     assert 'broken/worker.py\\", line 4' in done.stdout  # the traceback is in the log
-    assert done.stderr == "error: the Worker did not start: ZeroDivisionError: division by zero\n"
+    assert (
+        done.stderr
+        == "error: the Worker did not start: ZeroDivisionError: division by zero (broken/worker.py, line 4)\n"
+    )
+
+
+def test_a_source_that_does_not_compile_is_told_with_its_line(tmp_path: Path) -> None:
+    done = launch(*write_worker(tmp_path, "def broken(:\n    pass"))
+    place = tmp_path / "broken" / "worker.py"
+    assert done.stderr == f"error: {place}, line 2: SyntaxError: invalid syntax: def broken(:\n"
+
+
+def test_code_that_is_saved_is_loaded_and_mistakes_are_told(tmp_path: Path) -> None:
+    package = tmp_path / "probe"
+    shutil.copytree(PROBE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    config = ("--config", str(PROBE / "wrangler.toml"), "--main", "probe.worker", "--package", str(package))
+    worker = package / "worker.py"
+    source = worker.read_text()
+
+    def version(stack: LocalStack) -> str:
+        with stack.client() as client, contextlib.suppress(httpx.TransportError):
+            return client.get("/version").text
+        return ""
+
+    def save(text: str) -> None:
+        worker.write_text(source.replace('VERSION = "1"', text))
+
+    with LocalStack(tmp_path / "state", arguments=(*config, "--no-services", "--reload")) as stack:
+        assert note(stack, "before") == ["before"]
+        assert version(stack) == "1"
+        for mistake, told in (("VERSION = (", "SyntaxError"), ("VERSION = 1 / 0", "ZeroDivisionError")):
+            save(mistake)
+            wait_until(lambda told=told: any(told in line for line in stack.lines), timeout_s=30)  # type: ignore[misc]
+        save('VERSION = "2"')
+        wait_until(lambda: version(stack) == "2", timeout_s=30)
+        assert note(stack, "after") == ["before", "after"]
 
 
 def test_a_missing_class_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlparse
 import js
 from workers import DurableObject, Response, WorkerEntrypoint, fetch
 
+VERSION = "1"
+
 
 class Probe(DurableObject):
     def __init__(self, ctx: Any, env: Any) -> None:
@@ -56,6 +58,8 @@ class Default(WorkerEntrypoint):
         url = urlparse(str(request.url))
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         probe = self.env.PROBES.getByName(query.get("name", "one"))
+        if url.path == "/version":
+            return Response(VERSION)
         if url.path == "/note":
             return Response(await probe.note(query["text"]))
         if url.path == "/arm":
