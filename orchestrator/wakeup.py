@@ -81,7 +81,7 @@ class Wakeup:
             if self._armed_ms is not None:
                 self._platform.alarm.clear()
                 self._armed_ms = None
-        elif force or due_ms != self._armed_ms or due_ms < self._platform.clock.now_ms() - ALARM_LOST_MS:
+        elif force or not self._stands(due_ms):
             self._arm(due_ms)
 
     def after_tick(self, *, failed: bool, idle: bool) -> None:
@@ -98,9 +98,24 @@ class Wakeup:
         else:
             self.rearm()
 
+    def _stands(self, due_ms: int) -> bool:
+        """Tell whether the alarm is set for what is due, and is not lost.
+
+        One that comes as soon as can be is left as it is: setting it again would put it off (design.md §4.4 rule 4).
+        """
+        armed_ms = self._armed_ms
+        if armed_ms is None or armed_ms < self._platform.clock.now_ms() - ALARM_LOST_MS:
+            return False
+        return due_ms <= armed_ms <= self._earliest_ms(due_ms)
+
     def _arm(self, due_ms: int) -> None:
-        # workerd drops an alarm set inside alarm() for now or for the time being run.
-        at_ms = max(due_ms, self._platform.clock.now_ms() + ALARM_LEAD_MS, self._fired_ms + 1)
+        at_ms = self._earliest_ms(due_ms)
+        if self._armed_ms is not None and max(due_ms, self._platform.clock.now_ms() + 1) <= self._armed_ms < at_ms:
+            return  # it comes sooner than it could be set for now
         if at_ms != self._armed_ms:
             self._platform.alarm.set(at_ms)
             self._armed_ms = at_ms
+
+    def _earliest_ms(self, due_ms: int) -> int:
+        # workerd drops an alarm set inside alarm() for now or for the time being run.
+        return max(due_ms, self._platform.clock.now_ms() + ALARM_LEAD_MS, self._fired_ms + 1)

@@ -90,6 +90,32 @@ def test_looking_sets_an_alarm_that_was_lost_again() -> None:
     assert stage.wait_ms == ALARM_LEAD_MS
 
 
+def test_calls_do_not_put_off_an_alarm_that_comes_at_once() -> None:
+    stage = Stage()
+    stage.due_ms = stage.clock.now_ms()
+    stage.wakeup.rearm()
+    at_ms = stage.armed_ms
+    stage.clock.time_ms += ALARM_LEAD_MS - 1
+    stage.wakeup.rearm()
+    stage.wakeup.rearm(force=True)
+    assert stage.armed_ms == at_ms
+    stage.clock.time_ms += ALARM_LEAD_MS
+    stage.wakeup.rearm()
+    assert stage.armed_ms == at_ms, "it is about to fire"
+
+
+def test_an_alarm_is_set_sooner_for_what_is_due_sooner() -> None:
+    stage = Stage()
+    stage.due_ms = stage.clock.now_ms() + 60_000
+    stage.wakeup.rearm()
+    stage.due_ms = stage.clock.now_ms() + 30_000
+    stage.wakeup.rearm()
+    assert stage.wait_ms == 30_000
+    stage.due_ms = stage.clock.now_ms() + 60_000
+    stage.wakeup.rearm()
+    assert stage.wait_ms == 60_000
+
+
 def test_a_job_that_is_looked_at_has_an_alarm_again() -> None:
     world = World(napping)
     job_id = world.start("nap", {})
