@@ -39,14 +39,15 @@ from steps.chunks import EMBEDDING_RETRY, vector_row
 from steps.content import PAGE_CHARS
 from steps.content.current import CurrentHttp
 from steps.demo_templates import TEMPLATES, chunks_url
-from steps.document import DATABASE_RETRY
-from steps.document_chunks import drop_chunk_pieces, remove_vectors, take_back
+from steps.document import COMPLETED, DATABASE_RETRY
+from steps.document_chunks import drop_chunk_pieces, take_back
 from steps.parsing import HttpReader
 from steps.parsing.json_elements import ArrayPosition, Elements
 from steps.patience import CLEANUP_RETRY, ROW_RETRY
 from steps.platform import demo, documents
 from steps.platform.demo import DemoDocument
 from steps.platform.document_input import load_vector_store_config
+from steps.platform.documents import Completed
 from steps.platform.ids import demo_job_id, document_id
 from steps.services import services
 from steps.vectors import MetadataValue, VectorStore
@@ -85,15 +86,15 @@ class Seeded(msgspec.Struct, frozen=True):
 
 
 async def fail_seeding(job: JobContext, payload: BaseModel, error: str) -> None:
-    """Write why seeding failed; of the document it was at, nothing stays to be found."""
+    """Write why seeding failed; of documents that it has not completed nothing stays to be found."""
     if not isinstance(payload, SeedPayload):
         raise TypeError(type(payload).__name__)
     ingest_job_id = demo_job_id(payload.namespace_id, payload.template_id)
-    begun = await job.options(retry=ROW_RETRY).step("fail", _fail, ingest_job_id, error)
+    unfinished = await job.options(retry=ROW_RETRY).step("fail", _fail, ingest_job_id, payload.template_id, error)
     await job.options(retry=CLEANUP_RETRY).step("drop pieces", drop_chunk_pieces)
-    for each in begun:
+    for each in unfinished:
         retry = job.options(key=each, retry=CLEANUP_RETRY)
-        await retry.step("remove vectors", remove_vectors, each, payload.namespace_id, None)
+        await retry.step("take back", take_back, each, payload.namespace_id, None)
 
 
 @workflow(
@@ -104,6 +105,8 @@ async def fail_seeding(job: JobContext, payload: BaseModel, error: str) -> None:
         tags=("ns_{namespace_id}", "org_{organization_id}", "template_{template_id}"),
         on_failure=fail_seeding,
         on_cancel=fail_seeding,
+        # What was stored of a document was removed when its job failed.
+        retried_from="scratch",
     ),
 )
 async def seed_demo(job: JobContext, payload: SeedPayload) -> dict[str, object]:
@@ -153,7 +156,8 @@ async def _seed(
     )
     await one.step("write chunk file", content.write_file, found, loop.state)
     await one.step("drop pieces", drop_chunk_pieces)
-    if not await one.transaction("complete document", _complete_document, each):
+    completed = await one.transaction("complete", _complete_document, each)
+    if completed.stopped not in (None, COMPLETED):
         await one.step("take back", take_back, each, namespace_id, None)
     return found
 
@@ -200,7 +204,12 @@ class DemoContent:
 
     async def read(self, cursor: object, limit: int, /) -> PageLike[object]:
         """Return the next chunks with their embeddings; none any more once the document is being deleted."""
-        if not await documents.is_processing(services().database(), self._document_id):
+        database = services().database()
+        if cursor is None:
+            may_go_on = await documents.begin_chunks(database, current_step().job_id, self._document_id)
+        else:
+            may_go_on = await documents.is_processing(database, self._document_id)
+        if not may_go_on:
             return Page[object]([], None, done=True)
         file = await self._open()
         if isinstance(cursor, bytes):
@@ -227,7 +236,9 @@ class DemoContent:
         return Seeded(before.chunks + len(chunks), characters, pieces)
 
     async def write_file(self, found: DemoDocument, seeded: Seeded) -> None:
-        """Write ``chunks.json``: the demo's own, without the embeddings."""
+        """Write ``chunks.json``: its own, without embeddings; not of a document that is completed or gone."""
+        if not await documents.is_processing(services().database(), self._document_id):
+            return
         blobs, job_id = services().blobs, current_step().job_id
         key, metadata = chunk_file_key(self._namespace_id, self._document_id), self._metadata(found)
         await join_pieces(blobs, job_id, key, metadata, seeded.pieces, seeded.chunks, seeded.characters)
@@ -288,7 +299,7 @@ async def _begin_document(
     return await demo.begin_document(connection, ingest_job_id, each, item, found)
 
 
-async def _complete_document(connection: Connection, each: str) -> bool:
+async def _complete_document(connection: Connection, each: str) -> Completed:
     return await demo.complete_document(connection, each)
 
 
@@ -296,7 +307,9 @@ async def _finish(connection: Connection, ingest_job_id: str) -> None:
     await demo.finish(connection, ingest_job_id)
 
 
-async def _fail(ingest_job_id: str, message: str) -> list[str]:
+async def _fail(ingest_job_id: str, template_id: str, message: str) -> list[str]:
     """Not once per job but whenever the run fails: it may be tried again and fail again."""
+    template = TEMPLATES.get(template_id)
+    ids = [document_id(ingest_job_id, index) for index in range(len(template.files))] if template else []
     async with services().database().transaction() as connection:
-        return await demo.fail(connection, ingest_job_id, message)
+        return await demo.fail(connection, current_step().job_id, ingest_job_id, ids, message)

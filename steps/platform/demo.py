@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from orchestrator.errors import NonRetryableError
 from orchestrator.ports import Connection
 from steps.platform.counters import add_documents, add_pages
+from steps.platform.documents import GONE, Completed
 from steps.vectors import MetadataValue
 
 
@@ -82,15 +83,22 @@ async def begin(
 async def begin_document(
     connection: Connection, ingest_job_id: str, document_id: str, item: Mapping[str, str], found: DemoDocument
 ) -> bool:
-    """Make a document; tell whether it may be seeded: not when it is being deleted, or was completed before."""
-    await connection.execute(
+    """Make a document, counted from now on; tell whether it may be seeded: not if it is deleted or was completed."""
+    job = await connection.fetchrow(
+        """select "namespaceId" as namespace_id from ingest_job
+        where id = $1 and status in ('PROCESSING', 'FAILED') for share""",
+        ingest_job_id,
+    )
+    if job is None:
+        return False
+    made = await connection.execute(
         """insert into document (id, "namespaceId", "ingestJobId", name, status, source, "totalCharacters",
             "totalChunks", "totalTokens", "totalPages", "documentProperties", "queuedAt", "processingAt", "createdAt",
             "updatedAt")
         select $1, j."namespaceId", j.id, $3, 'PROCESSING', jsonb_build_object('type', 'FILE', 'fileUrl', $4::text),
             $5::int, $6::int, $7::int, $8::float8, nullif($9::jsonb, 'null'::jsonb), now() at time zone 'utc',
             now() at time zone 'utc', now() at time zone 'utc', now() at time zone 'utc'
-        from ingest_job j where j.id = $2 and j.status in ('PROCESSING', 'FAILED')
+        from ingest_job j where j.id = $2
         on conflict (id) do nothing""",
         document_id,
         ingest_job_id,
@@ -102,6 +110,8 @@ async def begin_document(
         found.pages,
         msgspec.json.encode(found.properties).decode(),
     )
+    if made != "INSERT 0 0":
+        await add_documents(connection, str(job["namespace_id"]), 1)
     tag = await connection.execute(
         """update document set status = 'PROCESSING', error = null, "failedAt" = null,
             "processingAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc'
@@ -111,19 +121,20 @@ async def begin_document(
     return tag != "UPDATE 0"
 
 
-async def complete_document(connection: Connection, document_id: str) -> bool:
-    """Turn a document to COMPLETED and count it with its pages; tell whether that was done."""
+async def complete_document(connection: Connection, document_id: str) -> Completed:
+    """Turn a document to COMPLETED and count its pages."""
     row = await connection.fetchrow(
-        """update document set status = 'COMPLETED', "completedAt" = now() at time zone 'utc',
-            "updatedAt" = now() at time zone 'utc'
+        """update document set status = 'COMPLETED', "completedAt" = now() at time zone 'utc', error = null,
+            "failedAt" = null, "updatedAt" = now() at time zone 'utc'
         where id = $1 and status = 'PROCESSING' returning "namespaceId" as namespace_id, "totalPages" as pages""",
         document_id,
     )
     if row is None:
-        return False
-    await add_documents(connection, str(row["namespace_id"]), 1)
-    await add_pages(connection, str(row["namespace_id"]), msgspec.convert(row["pages"], float))
-    return True
+        found = await connection.fetchrow("select status::text as status from document where id = $1", document_id)
+        return Completed(stopped=GONE if found is None else str(found["status"]))
+    pages = msgspec.convert(row["pages"], float)
+    await add_pages(connection, str(row["namespace_id"]), pages)
+    return Completed(pages_delta=pages)
 
 
 async def finish(connection: Connection, ingest_job_id: str) -> None:
@@ -136,14 +147,34 @@ async def finish(connection: Connection, ingest_job_id: str) -> None:
     )
 
 
-async def fail(connection: Connection, ingest_job_id: str, message: str) -> list[str]:
-    """Turn the ingest job, and the documents it was at, to FAILED; return those documents."""
+async def fail(
+    connection: Connection, run_id: str, ingest_job_id: str, document_ids: Sequence[str], message: str
+) -> list[str]:
+    """Turn the ingest job, and the documents it was at, to FAILED; nothing if the run has not begun with it.
+
+    Args:
+        connection: a transaction.
+        run_id: the orchestrator's job.
+        ingest_job_id: the ``ingest_job`` row.
+        document_ids: the demo's documents, whether there are rows of them or not.
+        message: what went wrong.
+
+    Returns:
+        The documents of which nothing may stay to be found.
+    """
     rows = await connection.fetch(
-        """with locked as (select id from document where "ingestJobId" = $1 order by id for update)
-        update document d set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
+        "select id from document where id = any($1::text[]) order by id for update", document_ids
+    )
+    job = await connection.fetchrow(
+        'select 1 from ingest_job where id = $1 and $2 = any("workflowRunsIds") for update', ingest_job_id, run_id
+    )
+    if job is None:
+        return []
+    await connection.execute(
+        """update document set status = 'FAILED', error = $2, "failedAt" = now() at time zone 'utc',
             "updatedAt" = now() at time zone 'utc'
-        from locked l where d.id = l.id and d.status in ('PROCESSING', 'FAILED') returning d.id""",
-        ingest_job_id,
+        where id = any($1::text[]) and status in ('PROCESSING', 'FAILED')""",
+        [str(row["id"]) for row in rows],
         message,
     )
     await connection.execute(
@@ -152,4 +183,7 @@ async def fail(connection: Connection, ingest_job_id: str, message: str) -> list
         ingest_job_id,
         message,
     )
-    return sorted(str(row["id"]) for row in rows)
+    done = await connection.fetch(
+        "select id from document where id = any($1::text[]) and status = 'COMPLETED'", document_ids
+    )
+    return sorted(set(document_ids) - {str(row["id"]) for row in done})

@@ -5,21 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import AsyncIterable, Sequence
 
 import msgspec
 import pytest
 
+from orchestrator.errors import NonRetryableError, RetryableError
 from orchestrator.lifecycle import JobStatus
+from orchestrator.model import RetryJob
+from orchestrator.testing.blobs import MemoryBlobs
 from steps.demo_templates import TEMPLATES, DemoSettings, chunks_url
 from steps.platform.ids import demo_job_id, document_id
 from tests.embeddings.stub_server import Reply
 from tests.platform import scene
+from tests.platform.counting import assert_counted
 from tests.platform.demo_files import FILES
 from tests.platform.picture import Picture, Row
 from tests.platform.stage import DEMO_ORIGIN, Outcome, Play, Stage
 
 WORKFLOW = "seed-demo-namespace"
 BASE = "https://assets.agentset.ai/demos"
+TECHNICAL = demo_job_id(scene.NAMESPACE, "technical-documentation")
+DELETES: Sequence[tuple[str, Row]] = (
+    ("delete-namespace-job", {"namespaceId": scene.NAMESPACE}),
+    ("delete-ingest-job", {"jobId": TECHNICAL}),
+    ("delete-document-job", {"documentId": document_id(TECHNICAL, 1), "updateCounters": True}),
+)
 
 
 def payload(template: str, **changes: str) -> dict[str, object]:
@@ -184,9 +195,131 @@ def test_a_file_that_is_not_there_or_malformed(stage: Stage, reply: Reply, code:
     assert (job["status"], job["error"], job["failedAt"] is not None) == ("FAILED", outcome.view.error.message, True)
     documents = rows(outcome, "document", job_id)
     assert [row["status"] for row in documents] in (["COMPLETED"], ["COMPLETED", "FAILED"])
-    assert counters(outcome)[:2] == [1, 1]
+    assert counters(outcome)[:2] == [1, len(documents)]
     for row in documents:
         assert bool(vectors(outcome.picture, row["id"])) == (row["status"] == "COMPLETED")
+
+
+@pytest.mark.parametrize("way", ["deleted", "processed again"])
+def test_a_demo_that_failed_half_way_counts_what_is_there(stage: Stage, way: str) -> None:
+    """Whoever deletes or processes a document takes it for counted, as every document that exists is."""
+    short = json.dumps({"total_characters": 1, "total_chunks": 1, "chunks": [{"id": "a", "text": "b"}]}).encode()
+
+    async def prepare(play: Play) -> None:
+        serve = play.http.routes[DEMO_ORIGIN]
+        play.http.routes[DEMO_ORIGIN] = lambda request: (
+            Reply(200, short) if "error-codes" in request.path else serve(request)
+        )
+
+    async def then(play: Play) -> bool:
+        await play.world.run()
+        found = await play.picture()
+        assert [row["status"] for row in found.tables["document"] if row["ingestJobId"] == TECHNICAL] == [
+            "COMPLETED",
+            "FAILED",
+        ]
+        assert_counted(found)
+        play.start("delete-ingest-job" if way == "deleted" else "re-ingest-job", {"jobId": TECHNICAL})
+        return True
+
+    assert_counted(stage.run(WORKFLOW, payload("technical-documentation"), prepare=prepare, during=then).picture)
+
+
+@pytest.mark.parametrize(("workflow", "request_"), DELETES)
+@pytest.mark.parametrize("afterwards", ["goes on", "fails"])
+def test_a_demo_that_is_deleted_while_it_is_seeded(stage: Stage, workflow: str, request_: Row, afterwards: str) -> None:
+    """Whatever the moment, and whether seeding succeeds then: nothing is left of what was deleted."""
+    for moment in range(1, 4):
+        ask = Interrupting(moment, workflow, request_, fails=afterwards == "fails")
+        outcome = stage.run(WORKFLOW, payload("technical-documentation"), prepare=ask.prepare)
+        assert ask.job_id is not None
+        view = outcome.world.view(ask.job_id)
+        assert view.status is JobStatus.COMPLETED, (moment, view.error)
+        assert_counted(outcome.picture)
+        kept = set(outcome.picture.ids("document"))
+        stored = {row_id.partition("#")[0] for rows in outcome.picture.vectors.values() for row_id in rows}
+        assert stored <= kept, moment
+        files = [key.split("/") for key in outcome.picture.objects["blobs"]]
+        assert {file[3] for file in files if len(file) > 4} <= kept, moment
+        assert [file for file in files if "chunks" in file] == [], moment
+
+
+class Interrupting:
+    """Asks for a delete when seeding stores the vectors of a document, whose step then fails and waits."""
+
+    def __init__(self, moment: int, workflow: str, request_: Row, *, fails: bool) -> None:
+        self._moment, self._workflow, self._request, self._fails = moment, workflow, request_, fails
+        self.job_id: str | None = None
+
+    async def prepare(self, play: Play) -> None:
+        put = play.buckets["blobs"].put
+
+        async def interrupted(key: str, data: bytes) -> None:
+            await put(key, data)
+            if "chunks/" not in key:
+                return
+            self._moment -= 1
+            if self._moment == 0:
+                self.job_id = play.start(self._workflow, self._request)
+                raise RetryableError("the bucket did not answer", code="unavailable")
+            if self._moment < 0 and self._fails:
+                raise NonRetryableError("the bucket refuses it", code="refused")
+
+        play.buckets["blobs"].put = interrupted  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("breaks", ["put", "put_stream"])
+def test_a_demo_that_failed_is_complete_once_it_is_retried(stage: Stage, breaks: str) -> None:
+    """What failed took back what it had stored: a retry stores it again, and leaves alone what is complete."""
+    broken = [False]
+
+    async def prepare(play: Play) -> None:
+        stored: list[str] = []
+
+        class Refusing(MemoryBlobs):
+            async def put(self, key: str, data: bytes) -> None:
+                stored.append(key)
+                if breaks == "put" and broken[0] and len(stored) > 1:
+                    raise NonRetryableError("the bucket refuses it", code="refused")
+                await super().put(key, data)
+
+            async def put_stream(self, key: str, pieces: AsyncIterable[bytes], size: int) -> None:
+                if breaks == "put_stream" and broken[0] and len(stored) > 1:
+                    raise NonRetryableError("the bucket refuses it", code="refused")
+                await super().put_stream(key, pieces, size)
+
+        before, play.buckets["blobs"] = play.buckets["blobs"], Refusing()
+        for key in await before.list(""):
+            await play.buckets["blobs"].put(key, await before.get(key) or b"")
+        stored.clear()
+        broken[0] = True
+        play.world.services = play.services()
+
+    async def retry(play: Play) -> bool:
+        await play.world.run()
+        (job_id,) = play.world.objects
+        assert play.world.view(job_id).status is JobStatus.FAILED
+        broken[0] = False
+        play.world.call(job_id, lambda engine: engine.retry(RetryJob()))
+        return True
+
+    undisturbed = stage.run(WORKFLOW, payload("technical-documentation"))
+    outcome = stage.run(WORKFLOW, payload("technical-documentation"), prepare=prepare, during=retry)
+    assert (outcome.view.status, outcome.view.result) == (JobStatus.COMPLETED, undisturbed.view.result)
+    assert {row["status"] for row in rows(outcome, "document", TECHNICAL)} == {"COMPLETED"}
+    assert outcome.picture.objects == undisturbed.picture.objects
+    assert outcome.picture.vectors == undisturbed.picture.vectors
+    assert_counted(outcome.picture)
+
+
+def test_two_runs_at_once_take_nothing_from_each_other(stage: Stage) -> None:
+    """The second one completes the document that the first one is at."""
+    once = stage.run(WORKFLOW, payload("technical-documentation"))
+    second = Interrupting(2, WORKFLOW, payload("technical-documentation"), fails=False)
+    outcome = stage.run(WORKFLOW, payload("technical-documentation"), prepare=second.prepare)
+    assert {view.status for view in map(outcome.world.view, outcome.world.objects)} == {JobStatus.COMPLETED}
+    assert (outcome.picture.objects, outcome.picture.vectors) == (once.picture.objects, once.picture.vectors)
+    assert_counted(outcome.picture)
 
 
 def test_a_server_in_trouble_is_waited_for(stage: Stage) -> None:
