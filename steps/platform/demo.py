@@ -84,6 +84,7 @@ async def begin_document(
     connection: Connection, ingest_job_id: str, document_id: str, item: Mapping[str, str], found: DemoDocument
 ) -> bool:
     """Make a document, counted from now on; tell whether it may be seeded: not if it is deleted or was completed."""
+    await connection.fetchrow("select 1 from document where id = $1 for update", document_id)
     job = await connection.fetchrow(
         """select "namespaceId" as namespace_id from ingest_job
         where id = $1 and status in ('PROCESSING', 'FAILED') for share""",
@@ -110,14 +111,13 @@ async def begin_document(
         found.pages,
         msgspec.json.encode(found.properties).decode(),
     )
-    if made != "INSERT 0 0":
-        await add_documents(connection, str(job["namespace_id"]), 1)
     tag = await connection.execute(
         """update document set status = 'PROCESSING', error = null, "failedAt" = null,
             "processingAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc'
         where id = $1 and status in ('PROCESSING', 'FAILED')""",
         document_id,
     )
+    await add_documents(connection, str(job["namespace_id"]), 0 if made == "INSERT 0 0" else 1)
     return tag != "UPDATE 0"
 
 
