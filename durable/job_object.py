@@ -20,6 +20,7 @@ from durable.live_view import MAX_WATCHERS, NORMAL, POLICY, LiveView
 from durable.object_platform import ObjectPlatform
 from durable.watch_rights import WatchRights
 from durable.workflows import registry
+from orchestrator.completion import complete_token
 from orchestrator.control import control, look_after, stop, take
 from orchestrator.engine import JobEngine
 from orchestrator.errors import UnknownJobError
@@ -36,6 +37,7 @@ class JobObject(DurableObject):
         super().__init__(ctx, env)
         platform = ObjectPlatform(bridge.Storage(ctx), bridge.Env(env))
         self._meter = platform.meter
+        self._resources = platform.resources
         self._engine_or_none: JobEngine | None = None
         self._announcement: asyncio.Future[None] | None = None  # a task that nobody holds may vanish
         self._make = lambda: JobEngine(platform, registry(), always_replay=platform.always_replay)
@@ -119,8 +121,9 @@ class JobObject(DurableObject):
 
     async def complete_token(self, key: str, data: str) -> str:
         """Complete a token: the key that its id names, and JSON data."""
+        self._meter.requests += 1
         value: object = msgspec.json.decode(data)
-        return self._answer(lambda: self._engine.complete_token(key, value))
+        return await envelope.answer_later(complete_token(self._engine, self._resources, key, value))
 
     async def owner(self) -> str:
         """Whose the job is: ``JobOwner`` out."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from orchestrator import codec, joining
 from orchestrator.admission import Admission, Ticket, waits_for_lane
-from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError, UnknownTokenError
+from orchestrator.errors import ConflictError, ErrorRecord, UnknownJobError
 from orchestrator.ids import checked_name
 from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
-from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus, StepStatus
+from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, QUEUE_OPERATIONS
 from orchestrator.logs import describe
 from orchestrator.mail import Listener
@@ -36,6 +36,7 @@ from orchestrator.slice import StaleSliceError
 from orchestrator.state import JobState
 from orchestrator.tick import TTL, Ticker
 from orchestrator.views import job_outcome, summary
+from orchestrator.waits import open_token, settle_token
 from orchestrator.wakeup import Wakeup
 from orchestrator.workflow import Registry
 
@@ -322,18 +323,16 @@ class JobEngine:
         Raises:
             UnknownTokenError: the job has no such token.
         """
-        job = self._state.load()
-        row = None if job is None else self.journal.step(key)
-        if job is None or job.phase == "deleted" or row is None or row.kind != "token":
-            raise UnknownTokenError
-        now_ms = self._state.now_ms()
-        if row.status is StepStatus.COMPLETED or job.status in TERMINAL or (row.due_at_ms or 0) <= now_ms:
-            return
-        row.status = StepStatus.COMPLETED
-        row.finished_at_ms = now_ms
-        row.value = codec.encode(data, what="token data")
-        self.journal.put_step(row)
-        self._nudge(job)
+        self.settle_token(key, codec.encode(data, what="token data"))
+
+    def takes_token(self, key: str) -> bool:
+        """Tell whether completing a token would count; raises as :meth:`complete_token` does."""
+        return open_token(self._state, key) is not None
+
+    def settle_token(self, key: str, value: bytes) -> None:
+        """Complete a token with an encoded value, or a reference to it; see :meth:`complete_token`."""
+        if settle_token(self._state, key, value):
+            self._nudge(self._state.known())
 
     def outcome(self, key: str) -> ChildOutcome | None:
         """Return how the job ended, in the form its parent wants, or None while it has not.

@@ -177,7 +177,7 @@ class Slice:
             return self._family.fanout(key, op).can_move(row, now_ms)
         if isinstance(op, EndOp):
             return self._family.can_join(key, row, now_ms)
-        if isinstance(op, WaitOp):
+        if isinstance(op, WaitOp) and row.status is not StepStatus.COMPLETED:
             return arrived(op, self._journal) is not None or (row.due_at_ms is not None and row.due_at_ms <= now_ms)
         return row.due_at_ms is None or row.due_at_ms <= now_ms
 
@@ -189,7 +189,7 @@ class Slice:
         if isinstance(op, SleepOp) or (isinstance(op, RateOp) and row.status is StepStatus.WAITING):
             done = msgspec.structs.replace(row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None)
             self._ended.append(Settled(done, Success()))
-        elif isinstance(op, WaitOp):
+        elif isinstance(op, WaitOp) and row.status is not StepStatus.COMPLETED:
             self._ended.append(end_wait(op, row, self._journal, now_ms))
         elif row.crashes >= MAX_STEP_CRASHES and self._is_suspect(op, row):
             self._ended.append(given_up(row, _poison(row), now_ms))

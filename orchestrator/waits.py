@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from orchestrator import codec
+from orchestrator import codec, large
 from orchestrator.attempt import Settled, given_up
 from orchestrator.driver import Success
-from orchestrator.errors import ErrorRecord
+from orchestrator.errors import ErrorRecord, UnknownTokenError
 from orchestrator.journal import Journal
-from orchestrator.lifecycle import StepStatus
+from orchestrator.lifecycle import TERMINAL, StepStatus
 from orchestrator.model import StepRow
 from orchestrator.operations import Token, WaitOp
+from orchestrator.state import JobState
 from orchestrator.tokens import parse
 
 
@@ -44,7 +45,39 @@ def end_wait(op: WaitOp, row: StepRow, journal: Journal, now_ms: int) -> Settled
     done = msgspec.structs.replace(
         row, status=StepStatus.COMPLETED, finished_at_ms=now_ms, due_at_ms=None, value=found.data
     )
-    return Settled(done, Success(codec.decode(found.data)), event=("step.completed", None))
+    # What lies in object storage is fetched next, as in a replay.
+    outcome = None if large.is_reference(found.data) else Success(codec.decode(found.data))
+    return Settled(done, outcome, event=("step.completed", None))
+
+
+def open_token(state: JobState, key: str) -> StepRow | None:
+    """Return the row of a token that may be completed; None when it is complete or its time is over.
+
+    Raises:
+        UnknownTokenError: the job has no such token.
+    """
+    job = state.load()
+    row = None if job is None else state.journal.step(key)
+    if job is None or job.phase == "deleted" or row is None or row.kind != "token":
+        raise UnknownTokenError
+    over = job.status in TERMINAL or (row.due_at_ms or 0) <= state.now_ms()
+    return None if over or row.status is StepStatus.COMPLETED else row
+
+
+def settle_token(state: JobState, key: str, value: bytes) -> bool:
+    """Complete a token, unless that would change nothing; tell whether it did.
+
+    Raises:
+        UnknownTokenError: the job has no such token.
+    """
+    row = open_token(state, key)
+    if row is None:
+        return False
+    row.status = StepStatus.COMPLETED
+    row.finished_at_ms = state.now_ms()
+    row.value = value
+    state.journal.put_step(row)
+    return True
 
 
 def _completed(token: Token, journal: Journal) -> Arrived | None:

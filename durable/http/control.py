@@ -89,7 +89,7 @@ async def send_event(
     "/api/v1/waitpoints/tokens/{token_id}/complete",
     responses={200: {"model": answers.TokenOut}},
 )
-@by_token("unknown_token", "value_too_large", "value_not_encodable", "invalid_payload")
+@by_token("unknown_token", "value_not_encodable", "invalid_payload")
 async def complete_token(request: Request, token_id: TokenId, body: models.TokenIn) -> Response:
     """Complete a token with its own access token as the bearer; completing it again, or too late, changes nothing."""
     address = cast("TokenAddress", request.scope["token"])  # the gate has checked the bearer

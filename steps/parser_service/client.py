@@ -19,6 +19,8 @@ Kind = Literal["ingest", "crawl", "youtube"]
 
 #: A service that restarts is waited for: about four minutes in all.
 START_RETRY = RetryPolicy(max_attempts=8, initial_interval_ms=2_000, max_interval_ms=60_000)
+#: A service that starts cold is waited for: asking again would have it parse twice.
+START_TIMEOUT_MS = 150_000
 #: A crawl's result lists its pages: 25,000 of them.
 MAX_RESULT_BYTES = 4_000_000
 #: HTTP statuses of a finished operation (domain.md §3.1); others are the service's own trouble.
@@ -72,6 +74,7 @@ class ParserService:
             base_url=settings.url,
             headers=self._headers,
             secret=settings.key,
+            timeout_ms=START_TIMEOUT_MS,
         )
 
     async def start(self, kind: Kind, body: Mapping[str, object]) -> str:

@@ -46,10 +46,11 @@ def test_an_event_before_its_wait_a_token_and_a_timeout_also_in_new_copies(api: 
     path = f"/api/v1/waitpoints/tokens/{token_id}/complete"
     refused = api.client.post(path, json={"data": "no"}, headers={"authorization": "Bearer nonsense"})
     assert refused.status_code in {401, 403, 404}
-    for answer in ("yes", "yes, again"):
+    more_than_a_row_holds = "yes, " * 400_000
+    for answer in (more_than_a_row_holds, "yes, again"):
         done = api.client.post(path, json={"data": answer}, headers={"authorization": f"Bearer {bearer}"})
         assert (done.status_code, done.json()) == (200, {"success": True})
-    assert api.until(job_id).result == ["early", "yes", "wait_timeout"]
+    assert api.until(job_id).result == ["early", "yes, ", 2_000_000, "wait_timeout"]
     late = api.client.post(f"/v1/jobs/{job_id}/events/said", json={"data": "late"})
     assert (late.status_code, late.json()["code"]) == (409, "job_ended")
 

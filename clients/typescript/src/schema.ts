@@ -3440,6 +3440,8 @@ export interface components {
         /**
          * SettlePayload
          * @description Which parse. Without a document, those that it has found are asked of the service.
+         *
+         *     Without a ``call_id``, or with one that was ``lost`` beside it, nobody knows them.
          * @example {
          *       "callId": "fc-1",
          *       "documentId": "cgone00000000000000000001",
@@ -3462,6 +3464,11 @@ export interface components {
              * @default null
              */
             documentId?: string | null;
+            /**
+             * Lost
+             * @default false
+             */
+            lost?: boolean;
         };
         /**
          * TriggerIngestionJobIn
@@ -5333,7 +5340,7 @@ export interface operations {
             400: components["responses"]["invalid_json_or_too_deep"];
             401: components["responses"]["unauthorized"];
             404: components["responses"]["unknown_token"];
-            413: components["responses"]["payload_too_large_or_value_too_large"];
+            413: components["responses"]["payload_too_large"];
             414: components["responses"]["uri_too_long"];
             415: components["responses"]["unsupported_media_type"];
             422: components["responses"]["invalid_payload_or_invalid_request_or_value_not_encodable"];

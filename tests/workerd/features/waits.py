@@ -58,11 +58,11 @@ async def approval(job: JobContext, payload: Nothing) -> list[object]:
     job.set_metadata("token", [token.id, token.access_token])
     await job.sleep(200)
     said = await job.wait_for_event("said")
-    approved = await job.wait_for_token(token)
+    approved = str(await job.wait_for_token(token))
     try:
         await job.wait_for_event("never", timeout_ms=100)
     except StepFailedError as error:
-        return [said, approved, error.record.code]
+        return [said, approved[:5], len(approved), error.record.code]
     return []
 
 
