@@ -13,7 +13,7 @@ from orchestrator import ChildRequest, JobContext, LanePolicy, Page, WorkflowOpt
 from steps.contents import remove_prefix, store_of
 from steps.delete_ingest_job import uncounted
 from steps.deletion import DELETE_RETRY, delete_downwards, limit_pinecone_deletes
-from steps.patience import ROW_RETRY
+from steps.patience import CLEANUP_RETRY, ROW_RETRY
 from steps.platform import deletion
 from steps.platform.deletion import DoomedNamespace
 from steps.redis import redis_for
@@ -78,7 +78,9 @@ async def delete_namespace(job: JobContext, payload: DeleteNamespacePayload) -> 
         return children.failed
 
     await delete_downwards(job, below, partial(_remove, namespace_id))
-    await job.step("drop cached webhooks", drop_cached_webhooks, doomed.organization_id)
+    # The row is gone: nobody can ask for this again.
+    cleanup = job.options(retry=CLEANUP_RETRY)
+    await cleanup.step("drop cached webhooks", drop_cached_webhooks, doomed.organization_id)
     return {"namespaceId": namespace_id, "deleted": True}
 
 

@@ -36,13 +36,14 @@ class _Result(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def fold(state: Processed, outcome: ChildOutcome) -> Processed:
-    """Add a document that ended; one whose run was stopped by a delete has not failed.
+    """Add a document that ended; one whose run was stopped by a delete, or came too late for its row, has not failed.
 
     Its pages were counted with its completion; here they are for people to see.
     """
     if not outcome.ok:
-        stopped = outcome.error is not None and outcome.error.message == STOPPED_BY_DELETE
-        return state if stopped else msgspec.structs.replace(state, failed=state.failed + 1)
+        error = outcome.error
+        deleted = error is not None and (error.message == STOPPED_BY_DELETE or error.code == "document_not_found")
+        return state if deleted else msgspec.structs.replace(state, failed=state.failed + 1)
     result = msgspec.convert(outcome.result, _Result)
     return msgspec.structs.replace(
         state,

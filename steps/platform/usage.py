@@ -108,7 +108,8 @@ async def check(
 
 
 def _day(organization: Checked) -> int:
-    return organization.created_at.day if organization.cycle_day is None else organization.cycle_day
+    """Return the day on which its cycles begin; nothing in the table keeps it above 0."""
+    return organization.created_at.day if organization.cycle_day is None else max(1, organization.cycle_day)
 
 
 def _naive(moment: datetime) -> str:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from orchestrator.lifecycle import JobStatus
+from steps.platform.ids import document_id
 from tests.platform import scene
 from tests.platform.counting import assert_counted
 from tests.platform.picture import Picture, Row, differences
@@ -165,14 +166,14 @@ def test_nothing_is_left_whatever_the_moment(stage: Stage, delete: Delete) -> No
 
 def test_a_document_deleted_while_it_is_processed_fails_nobody(stage: Stage) -> None:
     """Its run is stopped, and the ingest job goes on to its end with the others."""
-    document_id = scene.WAITING_DOCUMENT
+    waiting_id = scene.WAITING_DOCUMENT
     for tick in range(1, 12, 2):
         started: list[str] = []
 
         async def prepare(play: Play) -> None:
             await play.admin.execute(
                 "update document set source = jsonb_build_object('type', 'TEXT', 'text', $2::text) where id = $1",
-                document_id,
+                waiting_id,
                 PARAGRAPHS,
             )
             await play.admin.execute("delete from document where id = $1", scene.RUNNING_DOCUMENT)
@@ -180,17 +181,44 @@ def test_a_document_deleted_while_it_is_processed_fails_nobody(stage: Stage) -> 
         async def delete(play: Play, tick: int = tick, started: list[str] = started) -> bool:
             for _ in range(tick):
                 await play.world.step()
-            await play.admin.execute("update document set status = 'QUEUED_FOR_DELETE' where id = $1", document_id)
-            started.append(play.start("delete-document-job", {"documentId": document_id, "updateCounters": True}))
+            await play.admin.execute("update document set status = 'QUEUED_FOR_DELETE' where id = $1", waiting_id)
+            started.append(play.start("delete-document-job", {"documentId": waiting_id, "updateCounters": True}))
             return True
 
-        payload = {"documentId": document_id, "ingestJobId": scene.PROCESSING}
+        payload = {"documentId": waiting_id, "ingestJobId": scene.PROCESSING}
         outcome = stage.run("trigger-document-job", payload, prepare=prepare, during=delete)
         assert outcome.world.view(started[0]).status is JobStatus.COMPLETED
-        assert document_id not in outcome.picture.ids("document")
+        assert waiting_id not in outcome.picture.ids("document")
         stored = [row_id for rows in outcome.picture.vectors.values() for row_id in rows]
-        assert [row_id for row_id in stored if row_id.startswith(document_id)] == []
-        assert [key for key in outcome.picture.objects["blobs"] if document_id in key] == []
+        assert [row_id for row_id in stored if row_id.startswith(waiting_id)] == []
+        assert [key for key in outcome.picture.objects["blobs"] if waiting_id in key] == []
+
+
+def test_a_document_deleted_before_its_turn_fails_nobody(stage: Stage) -> None:
+    """Its run finds no row, and no run is in the row that the delete could stop."""
+
+    async def delete(play: Play) -> bool:
+        while (child := child_of(play)) is None:
+            assert await play.world.step()
+        play.world.call(child, lambda engine: engine.pause())
+        await play.world.run(until_ms=play.world.clock.now_ms() + 60_000)
+        play.start("delete-document-job", {"documentId": document_id(scene.QUEUED, 0), "updateCounters": True})
+        await play.world.run(until_ms=play.world.clock.now_ms() + 60_000)
+        assert document_id(scene.QUEUED, 0) not in (await play.picture()).ids("document")
+        play.world.call(child, lambda engine: engine.resume())
+        return True
+
+    outcome = stage.run("trigger-ingestion-job", {"jobId": scene.QUEUED}, during=delete)
+    row = outcome.picture.row("ingest_job", scene.QUEUED)
+    assert (row["status"], row["error"]) == ("COMPLETED", None)
+    assert_counted(outcome.picture)
+
+
+def child_of(play: Play) -> str | None:
+    """Return a document's run that has not started."""
+    views = map(play.world.view, list(play.world.objects))
+    found = [view.id for view in views if view.workflow == "trigger-document-job" and view.started_at_ms is None]
+    return found[0] if found else None
 
 
 @pytest.mark.parametrize("tick", [1, 5, 9, 14, 20])

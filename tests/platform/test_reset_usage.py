@@ -125,6 +125,24 @@ def test_many_organizations_are_walked(stage: Stage) -> None:
     assert len(checked) == 1_000
 
 
+@pytest.mark.parametrize("mode", ["catch_up", "original"])
+def test_a_day_that_is_none_holds_up_nobody(stage: Stage, mode: str) -> None:
+    """Nothing in the table keeps the day between 1 and 31."""
+
+    async def prepare(play: Play) -> None:
+        await play.admin.execute(CHECKED)
+        await play.admin.execute(
+            """insert into organization (id, name, slug, "billingCycleStart", "usageLastChecked")
+            values ('m0', 'Odd', 'm0', 0, '2026-02-14 12:01')"""
+        )
+        platform = PlatformSettings.from_env({"USAGE_RESET": mode})
+        play.settings = msgspec.structs.replace(play.settings, platform=platform)
+        play.world.services = play.services()
+
+    outcome = stage.run("reset-usage", {"plannedAt": "2026-02-15T12:00:00Z"}, prepare=prepare)
+    assert organization(outcome)["deletedPages"] == 0
+
+
 def test_it_is_scheduled_at_noon() -> None:
     (found,) = [schedule for schedule in schedules() if schedule.workflow == "reset-usage"]
     check(found, discover(steps), 1_770_000_000_000)
