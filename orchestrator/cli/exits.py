@@ -8,7 +8,6 @@ from orchestrator.client import (
     ClientError,
     ConfigurationError,
     ForbiddenError,
-    GoneError,
     JobUnsuccessfulError,
     NoAnswerError,
     NotFoundError,
@@ -79,7 +78,7 @@ def exit_of(error: ClientError) -> Exit:
             return Exit.USAGE
         case UnauthorizedError() | ForbiddenError():
             return Exit.UNAUTHORIZED
-        case NotFoundError() | GoneError():
+        case NotFoundError():
             return Exit.NOT_FOUND
         case JobUnsuccessfulError():
             return Exit.UNSUCCESSFUL

@@ -12,7 +12,6 @@
     │   ├── ForbiddenError        403
     │   ├── NotFoundError         404
     │   ├── ConflictError         409
-    │   ├── GoneError             410
     │   ├── RateLimitedError      429
     │   └── UnavailableError      500 and above
     ├── JobUnsuccessfulError      the job ended without success; carries the job
@@ -86,10 +85,6 @@ class ConflictError(ProblemError):
     """The state of things does not allow this."""
 
 
-class GoneError(ProblemError):
-    """It was there, and is no more."""
-
-
 class RateLimitedError(ProblemError):
     """Too many requests, also after the waits that were asked for."""
 
@@ -120,7 +115,6 @@ _BY_STATUS = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
-    410: GoneError,
     429: RateLimitedError,
 }
 
