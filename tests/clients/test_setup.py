@@ -260,4 +260,4 @@ def test_dev_becomes_the_local_stack_of_the_checkout(tmp_path: Path, monkeypatch
     done = CliRunner().invoke(app, ["dev", "--port", "1234", "--state", str(tmp_path)])
     assert (done.exit_code, done.output) == (0, "")
     python = str(ROOT / ".venv" / "bin" / "python")
-    assert started == [(python, [python, "-m", "local", "--port", "1234", "--state", str(tmp_path)], ROOT)]
+    assert started == [(python, [python, "-m", "local", "--reload", "--port", "1234", "--state", str(tmp_path)], ROOT)]
