@@ -45,6 +45,10 @@ def forget_steps(journal: Journal, job: JobRow, request: RetryJob, registry: Reg
         if _was_stopped(row) or (first is None and row.status is StepStatus.FAILED):
             journal.forget_step(row.key)
             _forget_start_of(journal, row)
+    for row in journal.open_steps():
+        # When the job ended, nothing of it was due any more. A token's end is due to who waits for it.
+        if row.due_at_ms is not None and row.kind != "token":
+            journal.set_due(row.key, row.due_at_ms)
     return undone
 
 

@@ -295,6 +295,20 @@ def test_a_failed_job_is_retried_from_its_failed_step() -> None:
         world.call(job_id, lambda engine: engine.retry(RetryJob()))
 
 
+def test_a_job_cancelled_while_it_sleeps_and_retried_before_that_is_over_wakes_up() -> None:
+    services = Log()
+    services.broken = False
+    world = world_with(services)
+    job_id = world.start("mendable", {})
+    settle(world)
+    world.call(job_id, lambda engine: engine.cancel("by mistake"))
+    settle(world, for_ms=1_000)
+    assert world.view(job_id).status is JobStatus.CANCELLED
+    world.call(job_id, lambda engine: engine.retry(RetryJob()))
+    asyncio.run(world.run())
+    assert (world.view(job_id).status, world.view(job_id).result) == (JobStatus.COMPLETED, "mended")
+
+
 def test_a_failed_job_is_retried_from_scratch_or_a_named_step() -> None:
     for request, expected in (
         (RetryJob(scratch=True), ["first", "breakable"]),
