@@ -98,7 +98,7 @@ def test_a_port_that_is_taken(stack: LocalStack) -> None:
 
 
 LAYOUT = """
-import { duration, layout, tone } from "PAGE/timeline.js";
+import { duration, layout, moment, tone } from "PAGE/timeline.js";
 const job = { created_at: "2026-01-01T00:00:00Z", started_at: "2026-01-01T00:00:10Z", finished_at: null };
 const step = (key, status, from, to, more) => ({
   key, kind: "step", status, attempt: 1, started_at: `2026-01-01T00:00:${from}Z`,
@@ -112,6 +112,7 @@ console.log(JSON.stringify({
   now: layout(job, steps, Date.parse("2026-01-01T00:00:20Z")),
   last: layout(job, steps, Date.parse("2026-01-01T00:00:20Z"), 1),
   durations: [0, 999, 1500, 60000, 61000, 3600000, 90061000].map(duration),
+  moments: [1, 2].map((day) => moment(new Date(2026, 0, day, 10), new Date(2026, 0, 2, 11)).length),
   tones: ["completed", "running", "waiting", "failed", "unheard of"].map(tone),
 }));
 """
@@ -129,6 +130,8 @@ def test_where_steps_lie_in_time() -> None:
     assert [row["key"] for row in found["last"]["rows"]] == ["b"]
     assert found["last"]["left"] == 1
     assert found["durations"] == ["0 ms", "999 ms", "1.5 s", "1 min", "1 min 1 s", "1 h", "1 d 1 h"]
+    yesterday, today = found["moments"]
+    assert yesterday > today + 6  # it says the day
     assert found["tones"] == ["good", "busy", "rest", "bad", "dim"]
 
 

@@ -1,10 +1,11 @@
-import { duration, layout, tone } from "./timeline.js";
+import { duration, layout, moment, tone } from "./timeline.js";
 
-const token = location.hash.slice(1);
+// The address names the job that is looked at, so that it can be kept, and gone back to.
+const [token, first] = location.hash.slice(1).split("/");
 const filters = document.querySelector("#filters");
 const ENDED = ["completed", "failed", "cancelled", "expired"];
 const REFRESH_MS = 1_500;
-let selected = null;
+let selected = first || null;
 let cursors = [null];
 
 async function call(path, body) {
@@ -29,7 +30,7 @@ function make(tag, options = {}, ...children) {
 }
 
 const status = (name) => make("span", { class: `status ${tone(name)}` }, name);
-const time = (at) => make("time", { datetime: at, title: at }, new Date(at).toLocaleTimeString());
+const time = (at) => make("time", { datetime: at, title: at }, moment(new Date(at), new Date()));
 const section = (title, value) =>
   value === null || value === undefined
     ? []
@@ -46,11 +47,12 @@ async function showList() {
       { "aria-selected": String(job.id === selected), tabindex: "0", on: { click: () => select(job.id), keydown: (event) => event.key === "Enter" && select(job.id) } },
       make("td", {}, status(job.status)),
       make("td", {}, job.workflow, make("br"), make("code", { class: "dim" }, job.id)),
-      make("td", {}, time(job.created_at)),
-      make("td", { class: "dim" }, duration(Date.parse(job.finished_at ?? new Date().toISOString()) - Date.parse(job.created_at))),
+      make("td", { class: "whole" }, time(job.created_at)),
+      make("td", { class: "dim whole" }, duration(Date.parse(job.finished_at ?? new Date().toISOString()) - Date.parse(job.created_at))),
+      make("td", { class: "more" }, job.tags.join(", "), job.error ? make("div", { class: "bad" }, job.error) : ""),
     ),
   );
-  const head = make("tr", {}, ...["status", "workflow", "created", "age"].map((name) => make("th", {}, name)));
+  const head = make("tr", {}, ...["status", "workflow", "created", "took"].map((name) => make("th", {}, name)), make("th", { class: "more" }, "tags, error"));
   const turn = (change) => () => {
     change();
     refresh();
@@ -68,10 +70,11 @@ async function showList() {
 }
 
 async function showJob() {
+  document.querySelector("main").className = selected ? "split" : "";
   if (!selected) return;
   const [job, { steps }] = await Promise.all([call(`/v1/jobs/${selected}`), call(`/v1/jobs/${selected}/steps`)]);
   document.querySelector("#job").replaceChildren(
-    make("h2", {}, job.workflow, " ", status(job.status)),
+    make("h2", {}, job.workflow, " ", status(job.status), make("button", { class: "close", "aria-label": "close", on: { click: () => select(null) } }, "×")),
     make("code", { class: "dim" }, job.id),
     facts(job),
     actions(job),
@@ -149,9 +152,14 @@ function bar({ begin, width, tone: colour }) {
 }
 
 function select(id) {
-  selected = id;
-  refresh();
+  location.hash = id ? `${token}/${id}` : token;
 }
+
+window.addEventListener("hashchange", () => {
+  selected = location.hash.slice(1).split("/")[1] || null;
+  document.querySelector("#job").replaceChildren();
+  refresh();
+});
 
 async function say(work) {
   const state = document.querySelector("#state");
@@ -175,7 +183,8 @@ async function follow() {
 filters.addEventListener("submit", (event) => event.preventDefault());
 filters.addEventListener("change", () => {
   cursors = [null];
-  if (filters.job.value) selected = filters.job.value.trim();
+  if (filters.job.value) select(filters.job.value.trim());
+  filters.job.value = "";
   refresh();
 });
 say(async () => {

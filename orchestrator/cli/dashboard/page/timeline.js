@@ -12,6 +12,12 @@ export function tone(status) {
   return Object.keys(GROUPS).find((name) => GROUPS[name].includes(status)) ?? "dim";
 }
 
+/** A moment for somebody who looks at `now`: the time of today, or also the day. */
+export function moment(at, now) {
+  const clock = at.toLocaleTimeString();
+  return at.toDateString() === now.toDateString() ? clock : `${at.toLocaleDateString()} ${clock}`;
+}
+
 /** A length of time in words, from ms. */
 export function duration(ms) {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
