@@ -30,6 +30,7 @@ class AlertsObject(DurableObject):
 
     async def observe(self, body: str) -> str:
         """Take what a tick has measured: ``Observation`` in."""
+        await self._engine.look()
         return envelope.answer(lambda: self._engine.observe(msgspec.json.decode(body, type=Observation)))
 
     async def view(self) -> str:

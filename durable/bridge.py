@@ -185,6 +185,11 @@ class Storage:
         """Disarm the alarm."""
         self._storage.deleteAlarm()
 
+    async def get_alarm(self) -> int | None:
+        """Return the time that the alarm is set to; None while it runs, unless it was set again."""
+        at_ms = await self._storage.getAlarm()
+        return int(at_ms) if isinstance(at_ms, (int, float)) else None
+
     async def sync(self) -> None:
         """Wait until every write so far is durable."""
         await self._storage.sync()

@@ -67,7 +67,8 @@ class CatalogObject(DurableObject):
         return self._answer(lambda: self._catalog.list_jobs(msgspec.json.decode(body, type=JobQuery)))
 
     async def overdue(self, body: str) -> str:
-        """List late jobs: ``OverdueQuery`` in, their ids out."""
+        """List late jobs: ``OverdueQuery`` in, their ids out. Asked every minute, which mends a lost alarm."""
+        await self._recoverer.look()
         return self._answer(lambda: self._catalog.overdue(msgspec.json.decode(body, type=OverdueQuery)))
 
     async def counts(self, body: str) -> str:

@@ -63,6 +63,7 @@ class JobObject(DurableObject):
 
     async def permit(self, permit_id: str) -> str:
         """Take or confirm a permit of the job's lane; whether the job has it out."""
+        await self._engine.look()
         return self._answer(lambda: self._engine.permit(permit_id))
 
     async def child_finished(self, body: str) -> str:
@@ -71,7 +72,7 @@ class JobObject(DurableObject):
 
     async def outcome(self, key: str) -> str:
         """How the job ended, as its parent wants it: ``ChildOutcome`` or null out."""
-        self._wake()
+        await self._wake()
         return self._answer(lambda: self._engine.outcome(key))
 
     async def watch(self, body: str) -> str:
@@ -131,13 +132,14 @@ class JobObject(DurableObject):
 
     async def view(self) -> str:
         """The job's status: ``JobView`` out. Looking at a job also mends a lost alarm."""
-        self._wake()
+        await self._wake()
         lane = await self._engine.explain_lane()
         return self._answer(lambda: job_view(self._engine.known(), self._engine.journal, lane))
 
     async def summary(self) -> str:
         """What the catalog is to know of the job: ``JobSummary`` out. Looking also mends lost alarms."""
-        return self._answer(lambda: look_after(self._engine))
+        self._meter.requests += 1
+        return await envelope.answer_later(look_after(self._engine))
 
     async def steps(self) -> str:
         """The journal's steps: a list of ``StepView`` out."""
@@ -197,7 +199,8 @@ class JobObject(DurableObject):
             return "the job was deleted"
         return "the job has ended" if status in TERMINAL else None
 
-    def _wake(self) -> None:
+    async def _wake(self) -> None:
+        await self._engine.look()
         if self._engine.exists():
             self._engine.wake()
 

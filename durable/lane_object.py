@@ -38,6 +38,7 @@ class LaneObject(DurableObject):
 
     async def request(self, body: str) -> str:
         """Ask for permits: ``PermitBatch`` in, a list of ``PermitAnswer`` out."""
+        await self._engine.look()
         return self._answer(lambda: self._engine.request(msgspec.json.decode(body, type=PermitBatch)))
 
     async def release(self, body: str) -> str:

@@ -42,7 +42,8 @@ class LedgerObject(DurableObject):
         return self._answer(lambda: self._ledger.entries(msgspec.json.decode(body, type=EntryQuery)))
 
     async def touch(self) -> str:
-        """Notice that everything was lost, if it was."""
+        """Notice that everything was lost, if it was, or the alarm."""
+        await self._recoverer.look()
         return self._answer(lambda: None)
 
     async def layouts(self) -> str:

@@ -52,3 +52,12 @@ class ObjectAlarm:
     def clear(self) -> None:
         """See :class:`orchestrator.ports.Alarm`."""
         self._storage.clear_alarm()
+
+    async def get(self) -> int | None:
+        """See :class:`orchestrator.ports.Alarm`."""
+        return await self._storage.get_alarm()
+
+    async def take_back(self) -> None:
+        """See :class:`orchestrator.ports.Alarm`."""
+        self._storage.clear_alarm()
+        await self._storage.sync()

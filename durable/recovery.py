@@ -180,6 +180,8 @@ class Recoverer:
         self._read = read
         self._what = what
         self._wakeup = Wakeup(platform, recovery)
+        #: The calls that come every minute begin with this.
+        self.look = self._wakeup.look
 
     def rearm(self) -> None:
         """Arm the alarm if there is something to read; called at the end of every entry."""

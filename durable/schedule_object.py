@@ -50,6 +50,7 @@ class ScheduleObject(DurableObject):
 
     async def view(self) -> str:
         """The schedule: ``ScheduleView`` out. Looking at a schedule also mends a lost alarm."""
+        await self._engine.look()
         self._engine.wake()
         return await self._answer(self._engine.view)
 

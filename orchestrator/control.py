@@ -32,13 +32,14 @@ def control(engine: JobEngine, request: ControlJob) -> JobStatus:
             return engine.delete()
 
 
-def look_after(engine: JobEngine) -> JobSummary:
+async def look_after(engine: JobEngine) -> JobSummary:
     """Look at a job that is late, which mends its alarm and its lane's; return how it is.
 
     Raises:
         UnknownJobError: nothing was created here, or it was deleted.
         RetryableError: it is being deleted (code ``job_being_deleted``), and is to be looked at until that is done.
     """
+    await engine.look()
     if engine.exists():
         engine.wake(ask_lane=True)
         job = engine.journal.load_job()
@@ -70,6 +71,7 @@ async def take(engine: JobEngine) -> JobStatus:
         UnknownJobError: nothing was created here.
         RetryableError: the catalog has not heard of the job (code ``job_unannounced``).
     """
+    await engine.look()
     status = engine.dispatch()
     if engine.journal.outbox.has("catalog", FIRST):
         await engine.announce()

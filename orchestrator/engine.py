@@ -55,6 +55,7 @@ class JobEngine:
         self._registry = registry
         self._state = JobState(platform, registry)
         self._wakeup = Wakeup(platform, self._state)
+        self.look = self._wakeup.look  # whoever looks after the job calls this first
         self._admission = Admission(platform, registry, self._state.tickets, self._state.journal.outbox)
         self._ticker = Ticker(platform, registry, self._state, self._wakeup, always_replay=always_replay)
 
@@ -141,9 +142,8 @@ class JobEngine:
         job = self._state.load()
         if job is None or job.status in TERMINAL or job.status is JobStatus.QUEUED:
             return False
-        if job.status is JobStatus.PAUSED and not self._works(job):
-            return False
-        if self._ticker.expired(job) or not self._admission.accept(job, permit_id):
+        idle = job.status is JobStatus.PAUSED and not self._works(job)
+        if idle or self._ticker.expired(job) or not self._admission.accept(job, permit_id):
             return False
         if job.status is JobStatus.WAITING:
             self._state.turn(job, JobStatus.RUNNING)
@@ -368,7 +368,7 @@ class JobEngine:
             raise UnknownJobError
         if (job.slice_open and not self._wakeup.ticking) or (ask_lane and waits_for_lane(job, self._state.tickets)):
             self._act_now(job)
-        self._wakeup.rearm(force=True)
+        self._wakeup.rearm()
 
     async def tick(self) -> None:
         """Do what is due. Called by the alarm; never raises, so that the runtime never drops the alarm."""

@@ -27,7 +27,6 @@ from orchestrator.lane_schedule import LANE, LaneState, Permit, schedule, why
 from orchestrator.lane_store import LaneStore
 from orchestrator.limits import (
     ALARM_LEAD_MS,
-    ALARM_LOST_MS,
     LANE_ASK_AGAIN_MS,
     LANE_LEASE_MS,
     LANE_OFFERS,
@@ -37,6 +36,7 @@ from orchestrator.limits import (
 )
 from orchestrator.logs import describe
 from orchestrator.ports import Alarm, Clock, Sql
+from orchestrator.wakeup import Armed
 
 #: Keys that a view of a lane names.
 _MAX_KEYS_SHOWN = 20
@@ -90,7 +90,9 @@ class LaneEngine:
         self._store = LaneStore(platform.sql)
         self._state: LaneState | None = None
         self._seq = 0
-        self._armed_ms: int | None = None
+        self._armed = Armed(platform)
+        #: Requests for permits begin with this.
+        self.look = self._armed.look
         self._failures = 0
         #: Ends of leases, earliest first; an entry counts while its permit's lease still ends then.
         self._leases: list[tuple[int, str]] = []
@@ -186,7 +188,7 @@ class LaneEngine:
 
     async def tick(self) -> None:
         """Hand over and verify what is due, and grant what a rate allows now. Never raises."""
-        self._armed_ms = None
+        self._armed.note(None)
         try:
             state = self._load()
             if state is not None:
@@ -201,7 +203,7 @@ class LaneEngine:
             self._state = None
             self._platform.log("error", "lane.tick_failed", {"error": describe(error)})
             wait_ms = min(TICK_RETRY_MAX_MS, TICK_RETRY_MS * 2 ** min(self._failures - 1, 10))
-            self._platform.alarm.set(self._platform.clock.now_ms() + wait_ms)
+            self._armed.set(self._platform.clock.now_ms() + wait_ms)
 
     async def _offer_due(self, state: LaneState) -> bool:
         """Ask the jobs whose leases have run out; tell whether any permit came back."""
@@ -363,6 +365,5 @@ class LaneEngine:
         if due_ms is None:
             return
         at_ms = max(due_ms, now_ms + ALARM_LEAD_MS)
-        if self._armed_ms is None or at_ms < self._armed_ms or self._armed_ms < now_ms - ALARM_LOST_MS:
-            self._platform.alarm.set(at_ms)
-            self._armed_ms = at_ms
+        if self._armed.at_ms is None or at_ms < self._armed.at_ms or self._armed.is_lost:
+            self._armed.set(at_ms)

@@ -91,6 +91,14 @@ class Alarm(Protocol):
         """Disarm the alarm."""
         ...
 
+    async def get(self) -> int | None:
+        """Return what the alarm is set to; None while its handler runs, unless it was set again."""
+        ...
+
+    async def take_back(self) -> None:
+        """Disarm the alarm, and wait until that is durable."""
+        ...
+
 
 class BlobInfo(msgspec.Struct, frozen=True):
     """Size and version of a stored object."""

@@ -49,6 +49,8 @@ class ScheduleEngine:
         self._state = ScheduleState(platform.sql, platform.clock)
         self._journal = self._state.journal
         self._wakeup = Wakeup(platform, self._state)
+        #: Whoever looks after the schedule calls this first.
+        self.look = self._wakeup.look
         self._ticker = ScheduleTicker(platform, registry, self._state, self._wakeup)
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ class ScheduleEngine:
 
     def wake(self) -> None:
         """Re-arm from what is stored: heals a lost alarm."""
-        self._wakeup.rearm(force=True)
+        self._wakeup.rearm()
 
     async def publish(self) -> None:
         """Tell the index at once what a call has changed; a failure is tried again by the alarm."""

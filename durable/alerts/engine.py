@@ -75,6 +75,8 @@ class AlertEngine:
         self._receiver = receiver
         self._store = AlertStore(platform.sql)
         self._wakeup = Wakeup(platform, self._store)
+        #: The call that comes every minute begins with this.
+        self.look = self._wakeup.look
 
     def observe(self, observation: Observation) -> None:
         """Take what was measured, and put what people are to be told on its way.

@@ -90,7 +90,8 @@ class Client:
 
     async def look(self, job_id: str) -> JobSummary:
         """Look at a job as the sweeper does; it may not answer."""
-        return await self.once("summary", job_id, look_after)
+        simulation = self._simulation
+        return await simulation.wait_for(None, "summary", simulation.object(job_id), look_after)
 
     async def complete_token(self, token_id: str, data: object) -> None:
         """Complete a token as its holder does."""

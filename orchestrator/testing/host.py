@@ -107,6 +107,17 @@ class Copy:
         self._check()
         self.host.set_alarm(None)
 
+    async def get(self) -> int | None:
+        """Return what the alarm is set to."""
+        self._check()
+        return self.host.alarm_ms
+
+    async def take_back(self) -> None:
+        """Disarm the alarm for good."""
+        self.clear()
+        self.world.taking_back(self.host)
+        await self.sync()
+
     def _check(self) -> None:
         if self.state == "dead":
             raise Crash
@@ -136,6 +147,8 @@ class Host(ABC):
         #: The alarm that runs now, which the platform keeps until its handler has ended.
         self.running_ms: int | None = None
         self._set_again = False
+        #: Whether the last copy has taken writes with it.
+        self.lost_writes = False
         #: The alarm as it is durable, and after each group of writes since.
         self._kept: list[int | None] = [None]
         self.copy = self.boot()
@@ -160,6 +173,11 @@ class Host(ABC):
         self.alarm_writes += at_ms is not None
         self.world.touched(self)
 
+    @property
+    def durable_alarm_ms(self) -> int | None:
+        """The alarm as it is durable."""
+        return self._kept[0]
+
     def end_turn(self) -> bool:
         """End a group of writes; tell whether there was one."""
         if not self.sql.end_turn():
@@ -180,6 +198,7 @@ class Host(ABC):
 
     def replace(self, keep: int = 0) -> None:
         """Have a new copy take over from what is durable; see :meth:`crash`."""
+        self.lost_writes = self.sql.undurable
         self.sql.discard(keep)
         self.alarm_ms = self._kept[min(keep, len(self._kept) - 1)]
         self._kept = [self.alarm_ms]

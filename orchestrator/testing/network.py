@@ -52,14 +52,16 @@ class WorldNetwork:
     async def inspect(self, job_id: str, key: str) -> ChildOutcome | None:
         """See :class:`orchestrator.ports.Network`."""
 
-        def outcome(engine: JobEngine) -> ChildOutcome | None:
+        async def outcome(engine: JobEngine) -> ChildOutcome | None:
+            await engine.look()
             if engine.exists():
                 engine.wake()  # looking at a job also mends a lost alarm
             found = engine.outcome(key)
             return None if found is None else self._world.carry(found)
 
+        self._begin()
         try:
-            return await self._to_job("inspect", job_id, outcome)
+            return await self._world.wait_for(self._sender, "inspect", self._world.object(job_id), outcome)
         except UnknownJobError:
             return None
 
@@ -115,7 +117,8 @@ class WorldNetwork:
     async def request_permit(self, lane: LanePolicy, request: PermitRequest) -> PermitAnswer:
         """See :class:`orchestrator.ports.Network`."""
         request = self._world.carry(request)
-        return await self._send("request permit", lane.name, lambda: self._world.lanes.request(lane, request))
+        self._begin()
+        return await self._world.lanes.request(self._sender, lane, request)
 
     async def release_permit(self, release: Release) -> None:
         """See :class:`orchestrator.ports.Network`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 import msgspec
@@ -115,6 +115,20 @@ class Objects:
         """Have an object take a call that has arrived."""
         return self.insist(host, call)
 
+    async def wait_for(
+        self, sender: Copy | None, what: str, host: EngineHost[E], call: Callable[[E], Coroutine[object, object, T]]
+    ) -> T:
+        """Call an object's method that waits for something itself."""
+        for _ in range(10):
+            try:
+                result = await call(host.engine)
+                host.commit()
+            except Crash:
+                host.crash()
+            else:
+                return result
+        raise AssertionError("the callee crashed ten times in a row")
+
     def create(self, engine: JobEngine, request: CreateJob) -> Created:
         """Have a job's object record the job."""
         return engine.create(request)
@@ -167,6 +181,9 @@ class Objects:
 
     def touched(self, host: Host) -> None:
         """Take note that an object has set its alarm."""
+
+    def taking_back(self, host: Host) -> None:
+        """Take note that an object takes an alarm back that was given up: only others wake it until it sets one."""
 
     def alarm_failed(self, host: Host) -> None:
         """Have an alarm whose handler did not end run again."""

@@ -31,6 +31,9 @@ class _Armed:
         self.not_before_ms = 0
         #: The copy whose handler runs.
         self.running: Copy | None = None
+        #: The platform has given the alarm up and the object has not heard of it: none fires until the object has
+        #: durably taken back the one that it believes in (decisions/0076-alarms-that-are-given-up.md).
+        self.stuck = False
 
 
 class Alarms:
@@ -55,10 +58,16 @@ class Alarms:
         """Tell whether an object's alarm handler runs in its present copy."""
         return self._of(host).running is host.copy
 
+    def durable(self, host: Host) -> None:
+        """Take note that an object's alarm is durable as it is."""
+        if host.alarm_ms is not None and not self._of(host).stuck:
+            self.lost.discard(host.name)
+
     def arm(self, host: Host) -> None:
         """Have an object's alarm fire at the time it is set to."""
         armed = self._of(host)
-        if host.alarm_ms == armed.at_ms or self.running(host):
+        armed.stuck = armed.stuck and host.durable_alarm_ms is not None
+        if armed.stuck or host.alarm_ms == armed.at_ms or self.running(host):
             return
         if armed.timer is not None:
             armed.timer.cancel()
@@ -76,7 +85,7 @@ class Alarms:
         armed.failures += self.counted
         armed.at_ms, armed.failed_ms = None, host.alarm_ms  # the same time is armed anew
         if armed.failures > MAX_RETRIES and not self._is_unlisted(host):
-            self._lose(host)
+            self.give_up(host, believed=host.lost_writes)
             return
         jitter = 1 + plan.draw("backoff", host.name, host.fired) / 4
         backoff_ms = ALARM_RETRY_MS * 2 ** max(0, armed.failures - 1) * jitter
@@ -86,7 +95,7 @@ class Alarms:
         armed, plan = self._of(host), self._simulation.plan
         armed.timer, armed.at_ms = None, None
         if not self._is_unlisted(host) and plan.strikes("alarm_dropped", host.name):
-            self._lose(host)
+            self.give_up(host, believed=plan.draw("believed", host.name, host.fired) < 0.5)
         elif plan.strikes("alarm_failed", host.name):
             self.counted = True
             self.failed(host)
@@ -140,8 +149,11 @@ class Alarms:
         alone = child or deleted or host.name in self.kept
         return alone and self._simulation.backstage.status(host.name) is None
 
-    def _lose(self, host: Host) -> None:
-        host.retry_alarm(None)
+    def give_up(self, host: Host, *, believed: bool) -> None:
+        """Give an alarm up; an object that has lost writes with its last death goes on believing in it."""
+        self._of(host).stuck = believed
+        if not believed:
+            host.retry_alarm(None)
         self.lost.add(host.name)
         self._simulation.touched(host)
 

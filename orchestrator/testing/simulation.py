@@ -257,9 +257,12 @@ class Simulation(Objects):
         if host.sql.undurable:
             host.end_turn()
             host.commit()
-            if host.alarm_ms is not None:
-                self.alarms.lost.discard(host.name)
+            self.alarms.durable(host)
             self.watch.note(host)
+
+    def taking_back(self, host: Host) -> None:
+        """See :class:`orchestrator.testing.objects.Objects`."""
+        self.alarms.lost.add(host.name)
 
     def alarm_failed(self, host: Host) -> None:
         """See :class:`orchestrator.testing.objects.Objects`."""

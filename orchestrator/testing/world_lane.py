@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from orchestrator.admission import Tickets
+from orchestrator.engine import JobEngine
 from orchestrator.errors import RetryableError
 from orchestrator.journal import Journal
 from orchestrator.lane import LanePolicy, PermitAnswer, PermitBatch, PermitRequest, Release, Reserve, Reserved
@@ -36,12 +37,11 @@ class LaneCopy(Copy):
         self.gate()
         world = self.world
 
-        def call() -> bool:
-            return world.lanes.faulty(
-                lambda: world.reach(world.object(job_id), lambda engine: engine.permit(permit_id))
-            )
+        async def permit(engine: JobEngine) -> bool:
+            await engine.look()
+            return engine.permit(permit_id)
 
-        return await world.send(self, "offer", job_id, call)
+        return await world.lanes.faulty_later(lambda: world.wait_for(self, "offer", world.object(job_id), permit))
 
 
 class WorldLane(EngineHost[LaneEngine]):
@@ -92,10 +92,29 @@ class Lanes:
             raise RetryableError("the answer did not arrive", code="object_unreachable")
         return result
 
-    def request(self, policy: LanePolicy, request: PermitRequest) -> PermitAnswer:
+    async def faulty_later(self, call: Callable[[], Coroutine[object, object, T]]) -> T:
+        """Make a call that waits with the fault chosen for it."""
+        self.calls += 1
+        fault = self.faults.get(self.calls)
+        if fault == "lost":
+            raise RetryableError("the call did not arrive", code="object_unreachable")
+        result = await call()
+        if fault == "twice":
+            result = await call()
+        if fault == "unanswered":
+            raise RetryableError("the answer did not arrive", code="object_unreachable")
+        return result
+
+    async def request(self, sender: Copy, policy: LanePolicy, request: PermitRequest) -> PermitAnswer:
         """See :class:`orchestrator.ports.Network`."""
         batch = PermitBatch(policy, (request,))
-        return self.faulty(lambda: self._reach(policy.name, lambda engine: engine.request(batch)[0]))
+
+        async def ask(engine: LaneEngine) -> PermitAnswer:
+            await engine.look()
+            return engine.request(batch)[0]
+
+        lane = self.get(policy.name)
+        return await self.faulty_later(lambda: self._world.wait_for(sender, "request permit", lane, ask))
 
     def release(self, release: Release) -> None:
         """See :class:`orchestrator.ports.Network`."""

@@ -72,6 +72,12 @@ class AlertHost:
     def clear(self) -> None:
         self.alarm_ms = None
 
+    async def get(self) -> int | None:
+        return self.alarm_ms
+
+    async def take_back(self) -> None:
+        self.alarm_ms = None
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self.logs.append((level, event, dict(fields)))
 

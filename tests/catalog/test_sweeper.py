@@ -11,7 +11,7 @@ from durable.catalog import Catalog
 from durable.catalog_model import CountsQuery, JobQuery, OverdueQuery
 from durable.expected import PATIENCE_MS
 from durable.sweeper import GRACE_MS, SWEEP_LIMIT, sweep
-from orchestrator.engine import JobEngine
+from orchestrator.control import look_after
 from orchestrator.errors import RetryableError, UnknownJobError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.limits import ALARM_LEAD_MS
@@ -45,12 +45,7 @@ class Port:
         self.seen.append(job_id)
         if job_id in self.failing:
             raise RetryableError("away", code="object_unreachable")
-
-        def look(engine: JobEngine) -> JobSummary:
-            engine.wake()
-            return engine.summary()
-
-        return self.world.call(job_id, look)
+        return await self.world.wait_for(None, "summary", self.world.object(job_id), look_after)
 
     async def publish(self, summary: JobSummary) -> None:
         self.catalog.publish(summary)

@@ -52,6 +52,12 @@ class Node:
     def clear(self) -> None:
         self.alarm_ms = None
 
+    async def get(self) -> int | None:
+        return self.alarm_ms
+
+    async def take_back(self) -> None:
+        self.alarm_ms = None
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self.world.logs.append((level, event, dict(fields)))
 

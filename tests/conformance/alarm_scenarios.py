@@ -130,19 +130,42 @@ async def an_alarm_set_inside_wins_over_the_one_that_failed(platform: Platform) 
     assert len(await began_ms(platform, "taken back")) == 1
 
 
-@scenario("§1.4", long=True)
-async def after_six_retries_an_alarm_is_gone(platform: Platform) -> None:
-    await platform.act("cliff", "arm", "keep_and_die", "20")
-    times = await run_times(platform, "cliff", 7, within_ms=200_000)
+async def fall_off_the_cliff(platform: Platform, name: str, act: str) -> None:
+    """Have a handler die until the platform gives its alarm up."""
+    await platform.act(name, "arm", act, "20")
+    times = await run_times(platform, name, 7, within_ms=200_000)
     pauses = [after - before for before, after in itertools.pairwise(times)]
     for number, pause_ms in enumerate(pauses):
         assert PAUSE_MS * 2**number - OFF_MS <= pause_ms <= PAUSE_MS * 2**number * 1.25 + 2_000, pauses
     await platform.wait(200_000)
-    assert len(await began_ms(platform, "cliff")) == 7
-    # The object may still believe in it, and take no other before it is taken back (decisions/0056-conformance.md).
-    await platform.act("cliff", "disarm")
+    assert len(await began_ms(platform, name)) == 7
+
+
+@scenario("§1.4", long=True)
+async def after_six_retries_an_alarm_is_gone(platform: Platform) -> None:
+    await fall_off_the_cliff(platform, "cliff", "die_with_nothing_to_lose")
+    assert await platform.act("cliff", "armed") == ""
     await platform.act("cliff", "arm", "nothing", "20")
     await run_times(platform, "cliff", 8)
+
+
+@scenario("§1.4", long=True)
+async def an_object_that_lost_writes_still_believes_in_an_alarm_that_is_gone(platform: Platform) -> None:
+    """And no other fires there until the old one is durably taken back: not for a new copy, nor in the same turn."""
+    await fall_off_the_cliff(platform, "believer", "keep_and_die")
+    assert await platform.act("believer", "armed") != ""
+    await platform.act("believer", "arm", "nothing", "20")
+    await platform.evict("believer")
+    await platform.wait(15_000)
+    await platform.act("believer", "arm", "nothing", "20", "5000")
+    await platform.wait(15_000)
+    await platform.act("believer", "disarm_and_arm", "nothing", "20")
+    await platform.wait(15_000)
+    assert len(await began_ms(platform, "believer")) == 7
+    await platform.act("believer", "take_back_and_arm", "nothing", "20")
+    await run_times(platform, "believer", 8)
+    await platform.act("believer", "arm", "nothing", "20")
+    await run_times(platform, "believer", 9)
 
 
 @scenario("§1.4")

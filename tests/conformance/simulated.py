@@ -37,9 +37,6 @@ class ProbeCopy(Copy):
         self.gate()
         return await self._simulation.reach_probe(self, name, act, *args)
 
-    async def armed_ms(self) -> int | None:
-        return self.host.alarm_ms
-
     def die(self) -> NoReturn:
         self._simulation.kill(self.host)
         raise Crash

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import pytest
 from pydantic import BaseModel
 
 from orchestrator import JobContext, workflow
+from orchestrator.control import look_after
 from orchestrator.lifecycle import JobStatus
-from orchestrator.limits import ALARM_LEAD_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
+from orchestrator.limits import ALARM_LEAD_MS, ALARM_LOST_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
 from orchestrator.testing import World
 from orchestrator.testing.faults import VirtualClock
 from orchestrator.wakeup import Wakeup
@@ -35,6 +37,7 @@ class Stage:
         self.due_ms: int | None = None
         self.armed_ms: int | None = None
         self.events: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
         self.wakeup = Wakeup(self, self)
 
     def set(self, at_ms: int) -> None:
@@ -43,11 +46,25 @@ class Stage:
     def clear(self) -> None:
         self.armed_ms = None
 
+    async def get(self) -> int | None:
+        found = self.armed_ms
+        self.meanwhile()
+        return found
+
+    async def take_back(self) -> None:
+        self.armed_ms = None
+        self.events.append("taken back")
+
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self.events.append(event)
 
     def next_due_ms(self) -> int | None:
         return self.due_ms
+
+    def look(self) -> None:
+        """Look after the object, as every minute's calls do."""
+        asyncio.run(self.wakeup.look())
+        self.wakeup.rearm()
 
     @property
     def wait_ms(self) -> int:
@@ -86,7 +103,48 @@ def test_looking_sets_an_alarm_that_was_lost_again() -> None:
     stage.wakeup.rearm()
     stage.armed_ms = None  # the platform has lost it, and the object knows nothing of that
     stage.clock.time_ms += 120_000
-    stage.wakeup.rearm(force=True)
+    stage.look()
+    assert stage.wait_ms == ALARM_LEAD_MS
+    assert stage.events == []
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_looking_takes_back_an_alarm_that_the_platform_has_given_up(forgetful: bool) -> None:
+    stage = Stage()
+    stage.due_ms = stage.clock.now_ms() + 60_000
+    stage.wakeup.rearm()
+    stage.clock.time_ms += 60_000 + ALARM_LOST_MS + 1
+    if forgetful:
+        stage.wakeup = Wakeup(stage, stage)
+    stage.look()
+    assert stage.events == ["taken back"]
+    assert stage.wait_ms == ALARM_LEAD_MS
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_an_alarm_that_is_a_little_late_is_left_alone(forgetful: bool) -> None:
+    """Calls that put it off again and again would keep it from firing, and one given up from ever being that late."""
+    stage = Stage()
+    stage.due_ms = stage.clock.now_ms()
+    stage.wakeup.rearm()
+    armed_ms = stage.armed_ms
+    for _ in range(8):
+        stage.clock.time_ms += 10_000
+        stage.due_ms = stage.clock.now_ms()
+        if forgetful:
+            stage.wakeup = Wakeup(stage, stage)
+        stage.look()
+        assert stage.armed_ms == armed_ms
+    assert stage.events == []
+
+
+def test_an_alarm_that_is_set_while_somebody_looks_stays() -> None:
+    stage = Stage()
+    stage.due_ms = stage.clock.now_ms() - ALARM_LOST_MS - 1
+    stage.armed_ms = stage.due_ms
+    stage.meanwhile = lambda: stage.wakeup.watchdog(stage.clock.now_ms() + 10_000)
+    stage.look()
+    assert stage.events == []
     assert stage.wait_ms == ALARM_LEAD_MS
 
 
@@ -124,7 +182,7 @@ def test_a_job_that_is_looked_at_has_an_alarm_again() -> None:
     item.alarm_ms = None
     item.commit()
     world.clock.time_ms += 120_000
-    world.call(job_id, lambda engine: engine.wake())
+    asyncio.run(world.wait_for(None, "summary", item, look_after))
     asyncio.run(world.run())
     assert world.view(job_id).status is JobStatus.COMPLETED
 

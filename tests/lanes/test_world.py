@@ -295,7 +295,7 @@ def test_a_lane_that_lost_its_alarm_is_asked_again_by_those_who_wait(forgetful: 
         lane.crash()
     settle(world, ALARM_LOST_MS + 10_000)
     assert world.view(waiting).status is JobStatus.WAITING
-    world.call(waiting, look_after)
+    asyncio.run(world.wait_for(None, "summary", world.object(waiting), look_after))
     settle(world)
     assert_all_done(world, [waiting])
 

@@ -35,6 +35,7 @@ class WorldSchedules:
             engine.wake()
             return engine.view()
 
+        await self.world.ask_async(schedule_id, lambda engine: engine.look())
         return await self._ask("view", schedule_id, look)
 
     async def update(self, schedule_id: str, changes: Mapping[str, object]) -> ScheduleView:

@@ -65,6 +65,12 @@ class ScheduleHost:
     def clear(self) -> None:
         self.alarm_ms = None
 
+    async def get(self) -> int | None:
+        return self.alarm_ms
+
+    async def take_back(self) -> None:
+        self.alarm_ms = None
+
     async def publish(self, summary: ScheduleSummary) -> None:
         self.commit()
         self.world.maybe_fail("publish")

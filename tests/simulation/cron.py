@@ -68,7 +68,8 @@ class ScheduleCopy(Copy):
             )
 
     async def view(self, job_id: str) -> JobView:
-        return await self._simulation.ask(self, "view", self._simulation.object(job_id), _view)
+        self.gate()
+        return await self._simulation.wait_for(self, "view", self._simulation.object(job_id), _view)
 
     async def cancel(self, job_id: str, reason: str) -> JobStatus:
         job = self._simulation.object(job_id)
@@ -172,6 +173,7 @@ class Schedules:
 
     async def view(self, schedule_id: str) -> ScheduleView:
         async def run(engine: ScheduleEngine) -> ScheduleView:
+            await engine.look()
             engine.wake()
             found = engine.view()
             await engine.publish()
@@ -192,7 +194,8 @@ class Schedules:
         self.simulation.logs.append((level, event, dict(fields)))
 
 
-def _view(engine: JobEngine) -> JobView:
+async def _view(engine: JobEngine) -> JobView:
+    await engine.look()
     if engine.exists():
         engine.wake()
     return job_view(engine.known(), engine.journal)

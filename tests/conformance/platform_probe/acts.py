@@ -159,14 +159,26 @@ def arm_and_die(inside: Inside, delay_ms: str) -> str:
 
 
 def disarm(inside: Inside) -> str:
-    """Take the alarm back."""
+    """Disarm the alarm."""
     inside.alarm.clear()
     return "disarmed"
 
 
+def disarm_and_arm(inside: Inside, act: str, delay_ms: str) -> str:
+    """Disarm the alarm and set it anew, all in one turn."""
+    inside.alarm.clear()
+    return arm(inside, act, delay_ms)
+
+
+async def take_back_and_arm(inside: Inside, act: str, delay_ms: str) -> str:
+    """Disarm the alarm for good, and set it anew."""
+    await inside.alarm.take_back()
+    return arm(inside, act, delay_ms)
+
+
 async def armed(inside: Inside) -> str:
     """Return when the alarm is set to."""
-    at_ms = await inside.armed_ms()
+    at_ms = await inside.alarm.get()
     return "" if at_ms is None else str(at_ms)
 
 
@@ -191,7 +203,7 @@ async def arm_again(inside: Inside) -> None:
     """Set the alarm anew, once."""
     if runs(inside) < 2:
         inside.alarm.set(inside.clock.now_ms() + 30)
-        note(inside, "armed again" if await inside.armed_ms() is not None else "not armed")
+        note(inside, "armed again" if await inside.alarm.get() is not None else "not armed")
 
 
 async def arm_in_the_past(inside: Inside) -> None:
@@ -211,6 +223,12 @@ async def arm_again_and_die(inside: Inside) -> None:
 async def disarm_and_die(inside: Inside) -> None:
     """Take the alarm back, durably, and fail."""
     inside.alarm.clear()
+    await inside.sync()
+    inside.die()
+
+
+async def die_with_nothing_to_lose(inside: Inside) -> None:
+    """Keep everything that was written, each time."""
     await inside.sync()
     inside.die()
 
@@ -249,6 +267,7 @@ HANDLERS: dict[str, Callable[[Inside], Awaitable[None]]] = {
         arm_again_and_die,
         disarm_and_die,
         keep_and_die,
+        die_with_nothing_to_lose,
         die_at_once,
         wait_for_a_note,
     )
@@ -275,6 +294,8 @@ ACTS: dict[str, Act] = {
         arm,
         arm_and_die,
         disarm,
+        disarm_and_arm,
+        take_back_and_arm,
         armed,
     )
 }

@@ -36,10 +36,6 @@ class Inside(Protocol):
         """Have another object act."""
         ...
 
-    async def armed_ms(self) -> int | None:
-        """When the alarm is set to, as the object sees it."""
-        ...
-
     def die(self) -> NoReturn:
         """End this copy at once, as a platform that kills it does."""
         ...

@@ -78,10 +78,6 @@ class _Inside:
             raise OrchestratorError(answer["text"], code=answer["error"])
         return answer["ok"]
 
-    async def armed_ms(self) -> int | None:
-        at_ms: Any = await self._probe.state.storage.getAlarm()
-        return int(at_ms) if isinstance(at_ms, (int, float)) else None
-
     def die(self) -> NoReturn:
         # Not at once: what is aborted in the middle of Python leaves the interpreter broken.
         js.queueMicrotask(self._probe.state.abort.bind(self._probe.state, "the object was ended"))
