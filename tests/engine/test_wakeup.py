@@ -155,7 +155,6 @@ def test_calls_do_not_put_off_an_alarm_that_comes_at_once() -> None:
     at_ms = stage.armed_ms
     stage.clock.time_ms += ALARM_LEAD_MS - 1
     stage.wakeup.rearm()
-    stage.wakeup.rearm(force=True)
     assert stage.armed_ms == at_ms
     stage.clock.time_ms += ALARM_LEAD_MS
     stage.wakeup.rearm()
