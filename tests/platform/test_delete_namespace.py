@@ -92,6 +92,27 @@ async def _made_by_dashboard(play: Play) -> bool:
         return free is not None
 
 
+def test_unused_uploads_go_although_a_child_was_cancelled_and_another_delete_finished(stage: Stage) -> None:
+    """What failed in one pass may be gone by its end: what the namespace leaves behind is seen to all the same."""
+
+    async def interfere(play: Play) -> bool:
+        def child() -> str | None:
+            views = map(play.world.view, list(play.world.objects))
+            return next((view.id for view in views if view.workflow == "delete-ingest-job"), None)
+
+        while (found := child()) is None:
+            assert await play.world.step()
+        play.world.call(found, lambda engine: engine.cancel("not now"))
+        for ingest_job_id in (scene.QUEUED, scene.BATCH, scene.FAILED, scene.TENANT_JOB, scene.PROCESSING):
+            play.start("delete-ingest-job", {"jobId": ingest_job_id, "skipWebhooks": True})
+        return True
+
+    outcome = stage.run("delete-namespace-job", {"namespaceId": scene.NAMESPACE}, during=interfere)
+    assert outcome.view.result == {"namespaceId": scene.NAMESPACE, "deleted": True}
+    assert [key for key in outcome.picture.objects["blobs"] if f"/{scene.NAMESPACE}/" in key] == []
+    assert outcome.picture.objects["assets"] == {}
+
+
 @pytest.mark.parametrize("again", ["at once", "midway", "afterwards"])
 def test_a_request_that_was_answered_with_500_is_made_again(stage: Stage, again: str) -> None:
     """The platform accepts the deletion and fails at its own answer, so that callers repeat it (W-28)."""
