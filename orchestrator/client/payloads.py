@@ -79,7 +79,7 @@ def _encode_other(value: object) -> object:
     dump = cast("Callable[..., object] | None", getattr(value, "model_dump", None))  # a pydantic model
     if dump is not None and not isinstance(value, type):
         return dump(mode="json")
-    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def wire_options(options: Options, key: str) -> dict[str, object]:

@@ -205,3 +205,8 @@ def test_every_operation_of_the_api_has_its_method() -> None:
     operations = {str(item["operationId"]) for path in paths.values() for item in path.values()}
     triggers = {name for name in operations if name.startswith("trigger_")}  # compared in test_switch.py
     assert {elsewhere.get(name, name) for name in operations - triggers - not_for_programs} <= set(dir(Client))
+
+
+def test_a_payload_without_a_json_form_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        payloads.encode({"value": object()})
