@@ -258,6 +258,7 @@ class Ticker:
             stopped = job.status is JobStatus.CANCELLING or isinstance(execution.driver.outcome, Failure)
             if stopped and job.phase == "main":
                 await self._ending.cancel_children()
+            work.fence()  # somebody may have paused and resumed the job meanwhile: it has begun anew
             if work.pause is not None and job.status in {JobStatus.RUNNING, JobStatus.SUSPENDED}:
                 self._state.pause(job, work.pause)
             if not self._ending.conclude(job, execution, more=work.has_work()):

@@ -28,6 +28,29 @@ async def walk(job: JobContext, payload: Nothing) -> None:
     await job.step("second", slow, "second")
 
 
+@workflow("child")
+async def child(job: JobContext, payload: Nothing) -> None:
+    pass
+
+
+@workflow("parent")
+async def parent(job: JobContext, payload: Nothing) -> None:
+    await job.run_child("one", "child", {})
+
+
+@pytest.mark.parametrize("at_ms", range(0, 20_000, 2_500))
+def test_a_job_resumed_within_the_slice_that_was_paused_begins_anew(at_ms: int) -> None:
+    with Simulation(parent, child, faults={"call_slow": 1.0}) as simulation:
+        job_id = simulation.start("parent", {})
+        simulation.advance(at_ms)
+        simulation.call(job_id, lambda engine: engine.pause())
+        simulation.advance(1)
+        simulation.call(job_id, lambda engine: engine.resume())
+        simulation.run()
+        assert simulation.view(job_id).status is JobStatus.COMPLETED
+        assert [line for line in simulation.logs if line[0] == "error"] == []
+
+
 @pytest.mark.parametrize("always_replay", [False, True])
 def test_the_step_that_runs_ends_and_the_next_one_waits(always_replay: bool) -> None:
     began: list[str] = []
