@@ -263,6 +263,13 @@ class Catalog:
         after = entries[-1].id if len(rows) == SCANNED else None
         return EntryPage(entries_of_ledger(entries, query.of), after, self.recovery.complete)
 
+    def knows_end_of(self, entry: Entry) -> bool:
+        """Tell whether a job is known to have ended."""
+        rows = self._sql.execute(
+            "select status from job where id = ? and created_at_ms = ?", entry.id, entry.created_at_ms
+        )
+        return any(row[0] in TERMINAL for row in rows)
+
     def state(self) -> ShardState:
         """Return how complete the shard is."""
         self.migrate()

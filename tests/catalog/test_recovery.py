@@ -228,6 +228,28 @@ def test_a_rebuild_finds_what_a_shard_should_know() -> None:
     asyncio.run(scenario())
 
 
+def test_the_second_pass_over_a_new_deployment_asks_nobody_who_has_ended() -> None:
+    """All that had ended in its first ten minutes once woke at the same moment."""
+
+    async def scenario() -> None:
+        catalog = await populated()
+        asked: list[str] = []
+        ask = catalog.calls.summary
+
+        async def summary(job_id: str) -> JobSummary:
+            asked.append(job_id)
+            return await ask(job_id)
+
+        catalog.calls.summary = summary
+        await catalog.settle(for_ms=2 * AGAIN_MS)
+        jobs = (await everything(catalog)).jobs
+        waiting = [job.id for job in jobs if job.status is not JobStatus.COMPLETED]
+        assert len(waiting) == JOBS // 2
+        assert sorted(asked) == sorted(waiting)
+
+    asyncio.run(scenario())
+
+
 def test_a_quiet_catalog_has_nothing_to_do() -> None:
     async def scenario() -> None:
         catalog = await populated()
