@@ -6,7 +6,7 @@ Methods answer ``{"ok": …}`` or ``{"error": …}`` and do not raise: errors lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,13 +21,12 @@ from durable.object_platform import ObjectPlatform
 from durable.watch_rights import WatchRights
 from durable.workflows import registry
 from orchestrator.completion import complete_token
-from orchestrator.control import control, follow_up, look_after, stop, take
+from orchestrator.control import control, look_after, stop, take
 from orchestrator.engine import JobEngine
 from orchestrator.errors import UnknownJobError
 from orchestrator.export import export_page
 from orchestrator.lifecycle import TERMINAL
 from orchestrator.model import ChildNotice, ControlJob, CreateJob, Event, ParentRef, RetryJob, StopJob
-from orchestrator.running import start_task
 from orchestrator.views import job_owner, job_view, step_view
 
 
@@ -40,7 +39,7 @@ class JobObject(DurableObject):
         self._meter = platform.meter
         self._resources = platform.resources
         self._engine_or_none: JobEngine | None = None
-        self._tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
+        self._announcement: asyncio.Future[None] | None = None  # a task that nobody holds may vanish
         self._make = lambda: JobEngine(platform, registry(), always_replay=platform.always_replay)
         self._sockets = Sockets(ctx)
         self._rights = WatchRights(bridge.now_ms, ObjectKeys(bridge.Env(env)).get)
@@ -60,14 +59,12 @@ class JobObject(DurableObject):
     async def dispatch(self) -> str:
         """Start a queued job for its message; the status out."""
         self._meter.requests += 1
-        return await envelope.answer_later(take(self._engine, self._spawn))
+        return await envelope.answer_later(take(self._engine))
 
     async def permit(self, permit_id: str) -> str:
         """Take or confirm a permit of the job's lane; whether the job has it out."""
         await self._engine.look()
-        answer = self._answer(lambda: self._engine.permit(permit_id))
-        self._spawn(self._engine.act())
-        return answer
+        return self._answer(lambda: self._engine.permit(permit_id))
 
     async def child_finished(self, body: str) -> str:
         """Take note of a child's end: ``ChildNotice`` in."""
@@ -208,17 +205,10 @@ class JobObject(DurableObject):
             self._engine.wake()
 
     def _change(self, call: Callable[[], object]) -> str:
-        """Answer a call that changes where the job stands; what follows from that is done, and nobody waits for it."""
+        """Answer a call that changes where the job stands; the catalog hears of it, and nobody waits for that."""
         answer = self._answer(call)
-        self._spawn(follow_up(self._engine, self._spawn))
+        self._announcement = asyncio.ensure_future(self._engine.announce())
         return answer
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Do something beside the call: pending I/O keeps the object in memory (platform.md §1.5)."""
-        task = start_task(work, asyncio.get_running_loop())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     def _answer(self, call: Callable[[], object]) -> str:
         self._meter.requests += 1

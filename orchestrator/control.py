@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-
 from orchestrator.engine import JobEngine
 from orchestrator.errors import ConflictError, RetryableError, UnknownJobError
 from orchestrator.lifecycle import TERMINAL, JobStatus
 from orchestrator.model import ChildOutcome, ControlJob, JobSummary, StopJob
 from orchestrator.outbox import FIRST
-
-#: Starts a task beside the call that it follows from.
-Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
-#: The catalog hears of a job after this unless the job has told it already: most first slices end within it.
-MOMENT_MS = 100
 
 
 def control(engine: JobEngine, request: ControlJob) -> JobStatus:
@@ -70,21 +62,7 @@ def stop(engine: JobEngine, request: StopJob) -> ChildOutcome | None:
     return engine.watch(request.watcher)
 
 
-async def follow_up(engine: JobEngine, spawn: Spawn) -> None:
-    """Do what a call has made due at once, and have the catalog hear of it; never raises.
-
-    What is done within a moment tells the catalog of everything in one call at its end.
-
-    Args:
-        engine: the job, after the call.
-        spawn: starts a task that lives as long as the object.
-    """
-    acting = spawn(engine.act())
-    await asyncio.wait([acting], timeout=MOMENT_MS / 1000)
-    await engine.announce()
-
-
-async def take(engine: JobEngine, spawn: Spawn) -> JobStatus:
+async def take(engine: JobEngine) -> JobStatus:
     """Start a queued job for its message; return its status.
 
     Until the catalog has heard of the job, the message is all that leads to it, and must come again.
@@ -96,9 +74,7 @@ async def take(engine: JobEngine, spawn: Spawn) -> JobStatus:
     await engine.look()
     status = engine.dispatch()
     if engine.journal.outbox.has("catalog", FIRST):
-        await follow_up(engine, spawn)
+        await engine.announce()
         if engine.exists() and engine.journal.outbox.has("catalog", FIRST):
             raise RetryableError("The catalog has not heard of the job yet", code="job_unannounced")
-    else:
-        spawn(engine.act())
     return status

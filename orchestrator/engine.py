@@ -13,6 +13,7 @@ from orchestrator.journal import Journal
 from orchestrator.lane import PermitAnswer
 from orchestrator.lifecycle import ACTIVE, TERMINAL, JobStatus
 from orchestrator.limits import MAX_WAITING_EVENTS, QUEUE_OPERATIONS
+from orchestrator.logs import describe
 from orchestrator.mail import Listener
 from orchestrator.model import (
     ChildNotice,
@@ -31,9 +32,9 @@ from orchestrator.outbox import FIRST
 from orchestrator.ports import Platform
 from orchestrator.restart import forget_steps
 from orchestrator.reuse import judge
+from orchestrator.slice import StaleSliceError
 from orchestrator.state import JobState
 from orchestrator.tick import TTL, Ticker
-from orchestrator.ticks import Ticks
 from orchestrator.views import job_outcome, summary
 from orchestrator.waits import open_token, settle_token
 from orchestrator.wakeup import Wakeup
@@ -57,7 +58,6 @@ class JobEngine:
         self.look = self._wakeup.look  # whoever looks after the job calls this first
         self._admission = Admission(platform, registry, self._state.tickets, self._state.journal.outbox)
         self._ticker = Ticker(platform, registry, self._state, self._wakeup, always_replay=always_replay)
-        self._ticks = Ticks(platform, self._state, self._wakeup, self._ticker)
 
     @property
     def journal(self) -> Journal:
@@ -372,11 +372,29 @@ class JobEngine:
 
     async def tick(self) -> None:
         """Do what is due. Called by the alarm; never raises, so that the runtime never drops the alarm."""
-        await self._ticks.for_alarm()
-
-    async def act(self) -> None:
-        """Do what a call has made due without waiting for the alarm that it has set; never raises."""
-        await self._ticks.at_once()
+        self._wakeup.fired()
+        if self._wakeup.ticking:
+            return
+        self._wakeup.ticking = True
+        self._platform.meter.begin(self._state.now_ms())
+        failed = idle = False
+        try:
+            idle = not await self._ticker.tick()
+        except StaleSliceError:
+            self._state.forget()
+        except Exception as error:  # the platform's: storage reset, lost connection, or a bug of ours
+            failed = True
+            self._platform.log("error", "tick.failed", {"job_id": self._state.job_id, "error": describe(error)})
+            self._state.forget()
+        finally:
+            self._wakeup.ticking = False
+            self._platform.meter.end(self._state.now_ms())
+        try:
+            if failed:
+                self._state.end_failed_slice()
+            self._wakeup.after_tick(failed=failed, idle=idle)
+        except Exception as error:
+            self._platform.log("error", "rearm.failed", {"job_id": self._state.job_id, "error": describe(error)})
 
     def _record(self, job: JobRow, event: str) -> None:
         """Commit a change that a caller asked for: the row, the history and the catalog."""

@@ -78,8 +78,6 @@ MAX_FAILURES_KEPT: Final = 20
 WATCHDOG_MS: Final = 10_000
 #: An alarm is set at least this far ahead: inside ``alarm()`` one that is due by the time workerd sees it is dropped.
 ALARM_LEAD_MS: Final = 5
-#: An alarm is never earlier than this by the clock of the object that has set it.
-ALARM_EARLY_MS: Final = 1_000
 #: An alarm that has not fired this long after its time is taken for lost: it may be a minute late (platform.md §1.4).
 ALARM_LOST_MS: Final = 90_000
 #: Jobs of one idempotency key asked in a row; more than two are a sign of many new jobs at this very moment.

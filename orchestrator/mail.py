@@ -117,10 +117,6 @@ class OutboxTable:
         """Forget something that was delivered."""
         self._sql.execute("delete from outbox where id = ?", row_id)
 
-    def rewrite(self, row_id: int, old: bytes, new: bytes) -> None:
-        """Deliver something else, if it still is to be delivered."""
-        self._sql.execute("update outbox set body = ? where id = ? and body = ?", new, row_id, old)
-
     def retry(self, row_id: int, due_at_ms: int) -> None:
         """Try a delivery again later."""
         self._sql.execute("update outbox set attempts = attempts + 1, due_at_ms = ? where id = ?", due_at_ms, row_id)

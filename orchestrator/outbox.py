@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -71,11 +71,6 @@ class Outbox:
             self._platform.log("warning", "announce.failed", {"job_id": job.job_id, "error": describe(error)})
             return []
         return [row.id for row in news]
-
-    def heard(self, row_ids: Sequence[int]) -> None:
-        """Take note that the catalog knows that there is the job; of its news since, the rows still tell."""
-        for row_id in row_ids:
-            self._journal.outbox.rewrite(row_id, FIRST, b"")
 
     async def _send(self, row: OutboxRow, job: JobRow, summarize: Callable[[], JobSummary]) -> bytes | None:
         """Deliver a row; return what is left of it for the next tick."""

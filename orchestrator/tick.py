@@ -89,18 +89,14 @@ class Ticker:
 
     async def announce(self, job: JobRow) -> None:
         """Tell the catalog what a call has changed, so that no tick need do it."""
-        revision, created_at_ms = job.revision, job.created_at_ms
+        revision = job.revision
         told = await self._outbox.announce(job, self._state.late_from_ms())
         now = self._state.load()
-        if not told or now is None or now.created_at_ms != created_at_ms:
-            return
         # A row carries later news too, which a tick may be sending or may have failed to send: then it stays.
-        if now.revision == revision and not self._wakeup.ticking:
+        if told and now is not None and now.revision == revision and not self._wakeup.ticking:
             for row_id in told:
                 self._journal.outbox.remove(row_id)
             self._wakeup.rearm()
-        else:
-            self._outbox.heard(told)
 
     async def tell(self, job: JobRow) -> bool:
         """Deliver what the job's commits have announced; tell whether there was anything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from orchestrator.limits import ALARM_EARLY_MS, ALARM_LEAD_MS, ALARM_LOST_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
+from orchestrator.limits import ALARM_LEAD_MS, ALARM_LOST_MS, TICK_RETRY_MAX_MS, TICK_RETRY_MS
 from orchestrator.ports import Alarm, Clock
 
 
@@ -116,9 +116,7 @@ class Wakeup:
 
     def fired(self) -> None:
         """Take note that the alarm has fired."""
-        # One that comes long before the time it is set to is an earlier one, which a tick has just replaced.
-        soon_ms = self._platform.clock.now_ms() + ALARM_EARLY_MS
-        self._fired_ms = max(self._fired_ms, min(self._armed.at_ms or 0, soon_ms))
+        self._fired_ms = max(self._fired_ms, self._armed.at_ms or 0)
         self._armed.note(None)
 
     def watchdog(self, at_ms: int) -> None:

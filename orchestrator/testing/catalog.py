@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from orchestrator.control import take
 from orchestrator.errors import RequestError, RetryableError, UnknownJobError
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import DeletedJob, JobSummary
@@ -201,7 +202,7 @@ class SmallBackstage:
         """See :class:`Backstage`."""
         job_id = msgspec.json.decode(message.body_json, type=dict[str, str])["id"]
         try:
-            await self._simulation.take(job_id)
+            await self._simulation.wait_for(None, "dispatch", self._simulation.object(job_id), take)
         except RetryableError:
             message.retry(2**message.attempts)
         except RequestError:

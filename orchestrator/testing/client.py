@@ -73,7 +73,7 @@ class Client:
 
         def change(engine: JobEngine) -> JobStatus:
             status = call(engine)
-            simulation.follow_up(job_id)
+            simulation.announce(job_id)
             return status
 
         changed = self.call("control", job_id, change)

@@ -133,10 +133,6 @@ class Objects:
         """Have a job's object record the job."""
         return engine.create(request)
 
-    def permit(self, engine: JobEngine, job_id: str, permit_id: str) -> bool:
-        """Have a job take a permit of its lane."""
-        return engine.permit(permit_id)
-
     def carry(self, value: T) -> T:
         """Return what arrives of a value: calls between objects are JSON."""
         return msgspec.json.decode(msgspec.json.encode(value), type=type(value))

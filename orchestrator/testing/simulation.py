@@ -12,10 +12,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Self, TypeVar
 
-from orchestrator.control import follow_up, take
 from orchestrator.engine import JobEngine
 from orchestrator.errors import RetryableError
-from orchestrator.lifecycle import JobStatus
 from orchestrator.model import Created, CreateJob, DeletedJob, JobSummary
 from orchestrator.new_job import is_awaited
 from orchestrator.ports import Blobs, Database
@@ -357,26 +355,13 @@ class Simulation(Objects):
     def create(self, engine: JobEngine, request: CreateJob) -> Created:
         """See :class:`orchestrator.testing.objects.Objects`."""
         created = super().create(engine, request)
-        self.follow_up(request.job_id)
+        self.announce(request.job_id)
         return created
 
-    def permit(self, engine: JobEngine, job_id: str, permit_id: str) -> bool:
-        """See :class:`orchestrator.testing.objects.Objects`."""
-        granted = super().permit(engine, job_id, permit_id)
-        self.spawn(engine.act(), owner=self.object(job_id).copy)
-        return granted
-
-    def follow_up(self, job_id: str) -> None:
-        """Have a job do what a call has made due and tell the catalog, beside everything else."""
+    def announce(self, job_id: str) -> None:
+        """Have a job tell the catalog what a call has changed, beside everything else."""
         host = self.object(job_id)
-        self.spawn(follow_up(host.engine, partial(self.spawn, owner=host.copy)), owner=host.copy)
-
-    async def take(self, job_id: str) -> JobStatus:
-        """Hand a job over as its queue's consumer does; it may not answer."""
-        host = self.object(job_id)
-        return await self.wait_for(
-            None, "dispatch", host, lambda engine: take(engine, partial(self.spawn, owner=host.copy))
-        )
+        self.spawn(host.engine.announce(), owner=host.copy)
 
     def carry(self, value: T) -> T:
         """See :class:`orchestrator.testing.objects.Objects`."""

@@ -39,7 +39,7 @@ class LaneCopy(Copy):
 
         async def permit(engine: JobEngine) -> bool:
             await engine.look()
-            return world.permit(engine, job_id, permit_id)
+            return engine.permit(permit_id)
 
         return await world.lanes.faulty_later(lambda: world.wait_for(self, "offer", world.object(job_id), permit))
 

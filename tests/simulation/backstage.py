@@ -20,7 +20,7 @@ from durable.ledger import Entry, EntryQuery, Ledger
 from durable.placement import Layout, number_of
 from durable.recovery import Page, Recoverer
 from durable.sweeper import sweep
-from orchestrator.control import look_after
+from orchestrator.control import look_after, take
 from orchestrator.lifecycle import JobStatus
 from orchestrator.model import DeadLetter, DeletedJob, JobSummary
 from orchestrator.testing import MemorySql
@@ -250,7 +250,7 @@ class _Ports:
         self.looked_for = calls.looked_for
 
     async def dispatch(self, job_id: str) -> JobStatus:
-        return await self._simulation.take(job_id)
+        return await self._simulation.wait_for(None, "dispatch", self._simulation.object(job_id), take)
 
     def log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         self._simulation.logs.append((level, event, dict(fields)))
