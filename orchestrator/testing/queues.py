@@ -72,8 +72,10 @@ class Queues:
         if plan.strikes("queue_refuses", queue):
             raise RetryableError("The queue took no message", code="queue_unavailable")
         self._sent += 1
-        if plan.strikes("queue_loses", queue):
-            self._simulation.alarms.kept.add(job_id)
+        alarms = self._simulation.alarms
+        # A message that only the platform's restart loses, and the alarm beside it: not both (decisions/0060).
+        if job_id not in alarms.lost and plan.strikes("queue_loses", queue):
+            alarms.kept.add(job_id)
             return
         for _ in range(2 if plan.strikes("queue_repeats", queue) else 1):
             # Each on its own way: what was sent later may come first.
