@@ -53,14 +53,16 @@ async def read_ledger(catalog: Catalog, port: JobsPort, source: int, after: str)
     if not found.complete:
         # What it has lost it gets from the shards that are whole; this one would miss what comes last.
         raise RetryableError("The ledger is being recovered itself", code=WAITS)
-    answered = await in_turns(found.entries, lambda entry: _take(catalog, port, entry), at_once=CONCURRENCY)
+    entries = found.entries
+    if catalog.recovery.progress().passes:
+        # A second pass looks for what went elsewhere meanwhile, and wakes nobody else.
+        entries = [entry for entry in entries if not catalog.knows_end_of(entry)]
+    answered = await in_turns(entries, lambda entry: _take(catalog, port, entry), at_once=CONCURRENCY)
     return Page(following(source, found.after, LEDGERS), skipped=answered.count(False))
 
 
 async def _take(catalog: Catalog, port: JobsPort, entry: Entry) -> bool:
     """Take note of one job; tell whether it answered. One that does not must not hold up the others."""
-    if catalog.recovery.progress().passes and catalog.knows_end_of(entry):
-        return True  # a second pass looks for what went elsewhere meanwhile, and wakes nobody else
     try:
         catalog.publish(await port.summary(entry.id))
     except UnknownJobError:

@@ -59,12 +59,8 @@ class DocumentChunks:
 
     async def read(self, cursor: object, limit: int, /) -> PageLike[TextChunk]:
         """Return the next chunks; none any more once the document is deleted or its row is gone (W-04)."""
-        database = services().database()
-        if cursor is None:
-            may_go_on = await documents.begin_chunks(database, current_step().job_id, self._document_id)
-        else:
-            may_go_on = await documents.is_processing(database, self._document_id)
-        if not may_go_on:
+        run_id, database = current_step().job_id, services().database()
+        if not await documents.may_take_chunks(database, run_id, self._document_id, first=cursor is None):
             return Page[TextChunk]([], None, done=True)
         return await self._content.read(cursor if isinstance(cursor, bytes) else None, limit)
 

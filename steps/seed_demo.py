@@ -204,12 +204,8 @@ class DemoContent:
 
     async def read(self, cursor: object, limit: int, /) -> PageLike[object]:
         """Return the next chunks with their embeddings; none any more once the document is being deleted."""
-        database = services().database()
-        if cursor is None:
-            may_go_on = await documents.begin_chunks(database, current_step().job_id, self._document_id)
-        else:
-            may_go_on = await documents.is_processing(database, self._document_id)
-        if not may_go_on:
+        run_id, database = current_step().job_id, services().database()
+        if not await documents.may_take_chunks(database, run_id, self._document_id, first=cursor is None):
             return Page[object]([], None, done=True)
         file = await self._open()
         if isinstance(cursor, bytes):

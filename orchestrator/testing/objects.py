@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -22,9 +22,27 @@ from orchestrator.views import job_view
 from orchestrator.workflow import Registry, Workflow
 
 E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 T = TypeVar("T")
 #: The platform's first retry of an alarm whose handler did not end (platform.md §1.4).
 ALARM_RETRY_MS = 2_000
+
+
+class Callee(Protocol[E_co]):
+    """An object that is called: a crash leaves it what was committed, and a new engine."""
+
+    @property
+    def engine(self) -> E_co:
+        """What answers calls."""
+        ...
+
+    def commit(self) -> None:
+        """Make what was written durable."""
+        ...
+
+    def crash(self) -> None:
+        """Lose what was not."""
+        ...
 
 
 class Objects:
@@ -93,11 +111,23 @@ class Objects:
         """Call a job's object, durably. A crash of the callee is not the caller's: it is called again."""
         return self.insist(self.object(job_id), call)
 
-    def insist(self, host: EngineHost[E], call: Callable[[E], T]) -> T:
+    def insist(self, host: Callee[E], call: Callable[[E], T]) -> T:
         """Call an object until it answers."""
         for _ in range(10):
             try:
                 result = call(host.engine)
+                host.commit()
+            except Crash:
+                host.crash()
+            else:
+                return result
+        raise AssertionError("the callee crashed ten times in a row")
+
+    async def insist_later(self, host: Callee[E], call: Callable[[E], Awaitable[T]]) -> T:
+        """Call an object's method that waits for something itself, until it answers."""
+        for _ in range(10):
+            try:
+                result = await call(host.engine)
                 host.commit()
             except Crash:
                 host.crash()
@@ -119,15 +149,7 @@ class Objects:
         self, sender: Copy | None, what: str, host: EngineHost[E], call: Callable[[E], Coroutine[object, object, T]]
     ) -> T:
         """Call an object's method that waits for something itself."""
-        for _ in range(10):
-            try:
-                result = await call(host.engine)
-                host.commit()
-            except Crash:
-                host.crash()
-            else:
-                return result
-        raise AssertionError("the callee crashed ten times in a row")
+        return await self.insist_later(host, call)
 
     def create(self, engine: JobEngine, request: CreateJob) -> Created:
         """Have a job's object record the job."""

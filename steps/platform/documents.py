@@ -255,6 +255,13 @@ async def begin_chunks(connection: Connection, run_id: str, document_id: str) ->
     return row is not None
 
 
+async def may_take_chunks(connection: Connection, run_id: str, document_id: str, *, first: bool) -> bool:
+    """Tell whether a run may take chunks of the document: its first ones, or some more."""
+    if first:
+        return await begin_chunks(connection, run_id, document_id)
+    return await is_processing(connection, document_id)
+
+
 async def complete(
     connection: Connection, run_id: str, document_id: str, totals: Totals, pages_before: float, *, exact: bool
 ) -> Completed:

@@ -180,29 +180,11 @@ class ScheduleWorld(World):
 
     def ask(self, name: str, call: Callable[[ScheduleEngine], T]) -> T:
         """Call a schedule's object, durably; a call whose object crashes is repeated, as clients do."""
-        host = self.host(name)
-        for _ in range(10):
-            try:
-                result = call(host.engine)
-                host.commit()
-            except Crash:
-                host.crash()
-            else:
-                return result
-        raise AssertionError("the callee crashed ten times in a row")
+        return self.insist(self.host(name), call)
 
     async def ask_async(self, name: str, call: Callable[[ScheduleEngine], Awaitable[T]]) -> T:
         """Call a method that waits for others; see :meth:`ask`."""
-        host = self.host(name)
-        for _ in range(10):
-            try:
-                result = await call(host.engine)
-                host.commit()
-            except Crash:
-                host.crash()
-            else:
-                return result
-        raise AssertionError("the callee crashed ten times in a row")
+        return await self.insist_later(self.host(name), call)
 
     async def step(self, *, until_ms: int | None = None) -> bool:
         """Run the earliest alarm, of a job or a schedule."""
